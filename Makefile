@@ -1,0 +1,46 @@
+# One command per chore; every target sets up what it needs (see CONTRIBUTING.md).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamped by the files that decide what is installed, so that a second `make` costs nothing.
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo lint format test soak bench doctor clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+install: $(READY)  ## create .venv and install everything, torch's CPU build included
+
+demo: $(READY)  ## memorize a conversation, reopen it in a new process, ask it questions
+	$(BIN)/python examples/quickstart.py
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(READY)  ## the test-suite, without the slow marks
+	$(BIN)/pytest -m "not slow"
+
+soak: $(READY)  ## the slow tests as well
+	$(BIN)/pytest
+
+bench: $(READY)  ## recall on a file of conversations: make bench DATA=path/to/file.json
+	$(BIN)/python benchmarks/recall.py --data $(DATA)
+
+doctor: $(READY)  ## check this machine: torch, 4-bit, models, SQLite
+	$(BIN)/titans doctor
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

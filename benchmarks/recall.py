@@ -1,0 +1,198 @@
+"""Measures how well the memory finds the evidence of questions, beside plain cosine and BM25.
+
+    python benchmarks/recall.py --data conversations.json [--limit 2] [--json figures.json]
+
+The format of the file is in conversations.py. Each conversation is memorized as a tenant of its own in one
+temporary memory, through the public names only; then every question is asked with the default settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from baselines import bm25_scores, cosine_scores, rank
+from conversations import load_conversations
+from environment import write_report
+from metrics import DEPTH, LABELS, average_by_category, judge_labels, percentiles, score_ranking
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from sentence_transformers import SentenceTransformer
+
+from titans_core import MemoryBank
+from titans_core.reading import DEFAULT_MODEL, find_model, load_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from conversations import Conversation, Question
+
+
+@dataclass(slots=True)
+class Answers:
+    """What the memory answered to every question, and what that took."""
+
+    rankings: list[list[str]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    recall_seconds: list[float] = field(default_factory=list)
+    memorize_seconds: float = 0.0
+    bytes_on_disk: int = 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="file of conversations and questions")
+    parser.add_argument("--limit", type=int, help="only the first N conversations")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    options = parser.parse_args(arguments)
+    name, conversations = load_conversations(options.data, options.limit)
+    console = Console()
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        report = {"benchmark": "recall", "data": name, **measure(conversations, progress)}
+    show(report, console)
+    if options.json:
+        write_report(options.json, report)
+
+
+def measure(conversations: Sequence[Conversation], progress: Progress) -> dict[str, Any]:
+    """All figures of the memory and of both baselines over the conversations."""
+    answers = ask_memory(conversations, progress)
+    questions = [question for conversation in conversations for question in conversation.questions]
+    turns = sum(len(conversation.turns) for conversation in conversations)
+    rankings = {"titans": answers.rankings, **ask_baselines(conversations, progress)}
+    return {
+        "conversations": len(conversations),
+        "turns": turns,
+        "questions": len(questions),
+        "rankings": {method: score(questions, found) for method, found in rankings.items()},
+        "labels": judge(questions, answers),
+        "memorize_turns_per_second": turns / answers.memorize_seconds,
+        "recall_ms": percentiles([seconds * 1000 for seconds in answers.recall_seconds]),
+        "bytes_per_turn": answers.bytes_on_disk / turns,
+    }
+
+
+def ask_memory(conversations: Sequence[Conversation], progress: Progress) -> Answers:
+    """Memorize every conversation and ask its questions; loading the model is not timed."""
+    answers = Answers()
+    reader = load_reader()
+    reader.read(["The first reading warms the model up."])
+    turns = progress.add_task("memorize (turns)", total=sum(len(each.turns) for each in conversations))
+    asked = progress.add_task("recall (questions)", total=sum(len(each.questions) for each in conversations))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "memory.db"
+        bank = MemoryBank(path, reader=reader)
+        for conversation in conversations:
+            with bank.tenant(conversation.id) as memory:
+                start = time.perf_counter()
+                memory.memorize_many(conversation.turns)
+                answers.memorize_seconds += time.perf_counter() - start
+                progress.advance(turns, len(conversation.turns))
+                for question in conversation.questions:
+                    start = time.perf_counter()
+                    found = memory.recall(question.text, k=DEPTH)
+                    answers.recall_seconds.append(time.perf_counter() - start)
+                    answers.rankings.append([recall.id for recall in found])
+                    answers.labels.append(found.confidence.value)
+                    progress.advance(asked)
+        bank.close()
+        # Opened once more: only a closed memory has written everything back into its file.
+        with MemoryBank(path, reader=reader) as bank, bank.tenant(conversations[0].id) as memory:
+            answers.bytes_on_disk = memory.stats().log_bytes
+    return answers
+
+
+def ask_baselines(conversations: Sequence[Conversation], progress: Progress) -> dict[str, list[list[str]]]:
+    """The rankings of plain cosine (the reader's model in float32) and of BM25 for the same questions."""
+    model = SentenceTransformer(find_model(DEFAULT_MODEL).location)
+    task = progress.add_task(
+        "baselines (questions)", total=sum(len(each.questions) for each in conversations)
+    )
+    rankings: dict[str, list[list[str]]] = {"cosine": [], "bm25": []}
+    for conversation in conversations:
+        ids = [turn.id or "" for turn in conversation.turns]
+        texts = [turn.text for turn in conversation.turns]
+        queries = [question.text for question in conversation.questions]
+        if queries:
+            rankings["cosine"] += rank(cosine_scores(model, texts, queries), ids, DEPTH)
+            rankings["bm25"] += rank(bm25_scores(texts, queries), ids, DEPTH)
+        progress.advance(task, len(queries))
+    return rankings
+
+
+def score(questions: Sequence[Question], rankings: Sequence[list[str]]) -> dict[str, dict[str, float]]:
+    """Metrics by category over the questions that have evidence."""
+    return average_by_category(
+        (question.category, score_ranking(ranking, question.evidence))
+        for question, ranking in zip(questions, rankings, strict=True)
+        if question.answerable
+    )
+
+
+def judge(questions: Sequence[Question], answers: Answers) -> dict[str, Any]:
+    """What the labels are worth; see `judge_labels`."""
+    labelled = list(zip(questions, answers.labels, answers.rankings, strict=True))
+    return judge_labels(
+        [(label, first(ranking, question)) for question, label, ranking in labelled if question.answerable],
+        [label for question, label, _ in labelled if not question.answerable],
+    )
+
+
+def first(ranking: Sequence[str], question: Question) -> bool:
+    """Whether the first of the ranking is evidence."""
+    return bool(ranking) and ranking[0] in question.evidence
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the figures as two tables and a line on speed and size."""
+    console.print(ranking_table(report))
+    console.print(label_table(report["labels"]))
+    recall = report["recall_ms"]
+    console.print(
+        f"{report['turns']} turns memorized at {report['memorize_turns_per_second']:.0f} a second · "
+        f"recall p50 {recall['p50']:.1f} ms, p95 {recall['p95']:.1f} ms · "
+        f"{report['bytes_per_turn'] / 1024:.1f} KiB a turn on disk"
+    )
+
+
+def ranking_table(report: dict[str, Any]) -> Table:
+    """One block of rows for each category, one row for each method."""
+    rankings: dict[str, dict[str, dict[str, float]]] = report["rankings"]
+    title = f"{report['data']}: {report['conversations']} conversations, {report['turns']} turns"
+    table = Table("category", "questions", "method", title=title)
+    categories = rankings["titans"]
+    metrics = [name for name in next(iter(categories.values()), {}) if name != "questions"]
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for category in categories:
+        table.add_section()
+        for method, scored in rankings.items():
+            row = scored[category]
+            values = [f"{row[metric]:.3f}" for metric in metrics]
+            table.add_row(category, str(row["questions"]), method, *values)
+    return table
+
+
+def label_table(labels: dict[str, Any]) -> Table:
+    """One row for each label."""
+    table = Table("label", title="labels of the memory")
+    for heading in ("answerable", "first recall is evidence", "unanswerable"):
+        table.add_column(heading, justify="right")
+    for label in LABELS:
+        counted = labels["answerable"][label]
+        precision = "-" if counted["precision"] is None else f"{counted['precision']:.1%}"
+        table.add_row(label, str(counted["count"]), precision, str(labels["unanswerable"][label]))
+    refused = labels["false_high"]
+    table.caption = "no unanswerable question" if refused is None else f"false high: {refused:.1%}"
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""The durable log of turns: the truth that everything else is rebuilt from."""
+
+from titans_core.episodes.codec import decode_keys, encode_keys, unpack_codes
+from titans_core.episodes.filters import FilterArguments, Filters
+from titans_core.episodes.log import EpisodeLog
+from titans_core.episodes.records import PassageRecord, Snapshot, TurnRecord
+from titans_core.episodes.validation import checked_tenant, checked_text, checked_turn
+
+__all__ = [
+    "EpisodeLog",
+    "FilterArguments",
+    "Filters",
+    "PassageRecord",
+    "Snapshot",
+    "TurnRecord",
+    "checked_tenant",
+    "checked_text",
+    "checked_turn",
+    "decode_keys",
+    "encode_keys",
+    "unpack_codes",
+]

@@ -1,0 +1,38 @@
+"""Token keys in 4 bits a number: an eighth of their size, without a measurable loss in recall.
+
+On LoCoMo, late interaction alone reached R@10 .737 / .735 / .736 / .739 with 32 / 8 / 4 / 3 bits.
+
+A key is a direction, so that no scale is stored: decoding gives the code vector at unit length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LEVELS = 7
+# Both numbers of each byte, so that unpacking is one table look-up.
+_NIBBLES = np.arange(256)[:, None] >> np.array([4, 0]) & 15
+_TABLE = (_NIBBLES - (_LEVELS + 1)).astype(np.float32)
+
+
+def encode_keys(keys: NDArray[np.float32]) -> bytes:
+    """Pack keys, float32 (n, d) with even d, into n·d/2 bytes."""
+    scale = np.abs(keys).max(axis=1, keepdims=True) / _LEVELS
+    codes = (np.rint(keys / scale) + (_LEVELS + 1)).astype(np.uint8)
+    return (codes[:, 0::2] << 4 | codes[:, 1::2]).tobytes()
+
+
+def unpack_codes(packed: bytes, dim: int) -> NDArray[np.float32]:
+    """The code vectors of n keys: float32 (n, dim), whole numbers from -7 to 7."""
+    return _TABLE[np.frombuffer(packed, np.uint8)].reshape(-1, dim)
+
+
+def decode_keys(packed: bytes, dim: int) -> NDArray[np.float32]:
+    """The keys again, float32 (n, dim), each of unit length."""
+    codes = unpack_codes(packed, dim)
+    return codes / np.linalg.norm(codes, axis=1, keepdims=True)

@@ -1,0 +1,79 @@
+"""Which turns a call is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+from titans_core.errors import InvalidQueryError
+
+
+class FilterArguments(TypedDict, total=False):
+    """The fields of `Filters`, for methods that take them as keywords."""
+
+    speaker: str | None
+    since: datetime | None
+    until: datetime | None
+    session: str | None
+    where: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Conditions that a turn must meet, all of them; None is no condition.
+
+    Attributes:
+        speaker: said by exactly this one.
+        since: said at this time or later.
+        until: said before this time.
+        session: of exactly this session.
+        where: the metadata hold each of these keys with this value (str, int, float, bool or None).
+    """
+
+    speaker: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    session: str | None = None
+    where: Mapping[str, Any] | None = None
+
+    def __bool__(self) -> bool:
+        return any(
+            part is not None for part in (self.speaker, self.since, self.until, self.session, self.where)
+        )
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """The conditions as SQL over the table `turns`, each after an AND, and their parameters.
+
+        Raises:
+            InvalidQueryError: a condition has the wrong type.
+        """
+        sql: list[str] = []
+        values: list[Any] = []
+        for column in ("speaker", "session"):
+            if (wanted := getattr(self, column)) is not None:
+                if not isinstance(wanted, str):
+                    raise InvalidQueryError(f"`{column}` must be text, not {type(wanted).__name__}.")
+                sql.append(f"AND {column} = ?")
+                values.append(wanted)
+        for name, comparison in (("since", ">="), ("until", "<")):
+            if (time := getattr(self, name)) is not None:
+                sql.append(f"AND at {comparison} ?")
+                values.append(timestamp(time, name))
+        for key, value in (self.where or {}).items():
+            if not isinstance(value, str | int | float | None):
+                raise InvalidQueryError(
+                    f"`where` compares single values; {key!r} is a {type(value).__name__}."
+                )
+            # The key is a parameter too: no text of the caller's becomes SQL or a JSON path.
+            sql.append("AND EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value IS ?)")
+            values += [key, value]
+        return " ".join(sql), values
+
+
+def timestamp(time: datetime, name: str) -> float:
+    """Seconds since 1970; a time without a zone is UTC."""
+    if not isinstance(time, datetime):
+        raise InvalidQueryError(f"`{name}` must be a datetime, not {type(time).__name__}.")
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

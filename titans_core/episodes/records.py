@@ -1,0 +1,70 @@
+"""What the log holds of a turn beside its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class PassageRecord:
+    """One passage, as the memory uses it.
+
+    Attributes:
+        number: its number in the log; 0 before it is appended.
+        start: first character in the turn's text.
+        end: character after the last.
+        column: float16 (d,); the sum of its keys, its column in the memory's values (see `MemoryState`).
+        pooled: float16 (d,); its sentence vector, of unit length.
+        keys: the packed keys (see `codec`).
+    """
+
+    number: int
+    start: int
+    end: int
+    column: NDArray[np.float16]
+    pooled: NDArray[np.float16]
+    keys: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """One turn without its text.
+
+    Attributes:
+        position: its place in the log; later turns have higher ones.
+        speaker: who said it.
+        session: the conversation.
+        passages: in the order of the text.
+    """
+
+    position: int
+    speaker: str | None
+    session: str | None
+    passages: tuple[PassageRecord, ...]
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is anything for the weights to learn; only as it was appended, or read with its keys."""
+        return any(passage.keys for passage in self.passages)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Saved weights.
+
+    Attributes:
+        position: the last turn that they have learned.
+        epoch: the tenant's epoch then; forgetting and updating start a new one.
+        spec: fingerprint of the memory's spec.
+        state: the weights in the safetensors format.
+    """
+
+    position: int
+    epoch: int
+    spec: str
+    state: bytes

@@ -1,0 +1,388 @@
+"""One tenant's memory."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+from transformers.utils import logging as transformers_logging
+
+from titans_core import transfer
+from titans_core.cache import SNAPSHOT_EVERY, Cache
+from titans_core.confidence import make_strategy
+from titans_core.episodes import EpisodeLog, Filters, checked_tenant, checked_text, checked_turn
+from titans_core.errors import ClosedMemoryError, InvalidQueryError, StorageError, UnknownTurnError
+from titans_core.neural import MemorySpec
+from titans_core.reading import load_reader
+from titans_core.recalling import recollect
+from titans_core.types import Memorized, Recollection, Stats, Turn
+from titans_core.writing import append_turns, read_passages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    from titans_core.confidence import Strategy
+    from titans_core.episodes import FilterArguments
+    from titans_core.reading import Reader
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BATCH = 64
+"""Turns that `memorize_many` reads and commits together."""
+
+
+def _off_loop(
+    method: Callable[Concatenate[TitansMemory, P], R],
+) -> Callable[Concatenate[TitansMemory, P], Coroutine[Any, Any, R]]:
+    """The async twin of a method: the same, in a worker thread."""
+
+    @wraps(method)
+    async def twin(self: TitansMemory, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    twin.__doc__ = f"`{method.__name__}` off the event loop."
+    return twin
+
+
+def make_reader(reader: Reader | str | None) -> Reader:
+    """A reader from itself, from a model's name, or the default from None."""
+    if reader is None:
+        return load_reader()
+    return load_reader(reader) if isinstance(reader, str) else reader
+
+
+class TitansMemory:
+    """Learns each turn of a conversation, and recalls turns under a label that says how far to trust them.
+
+    Every method is safe to call from several threads, and has an async twin with an `a` before its name.
+
+    Example:
+        with TitansMemory.open("memory.db", tenant="alice") as memory:
+            memory.memorize("The secret code is X-8-DELTA-9.", speaker="user")
+            memory.recall("What is the secret code?").best.text
+    """
+
+    def __init__(self, log: EpisodeLog, reader: Reader, strategy: Strategy) -> None:
+        """Use `open`."""
+        self._log = log
+        self._reader = reader
+        self._strategy = strategy
+        self._lock = threading.RLock()
+        self._closed = False
+        self._cache = Cache(log, MemorySpec(dim=reader.dim))
+
+    @classmethod
+    def open(
+        cls,
+        url: str | Path,
+        *,
+        tenant: str,
+        reader: Reader | str | None = None,
+        strategy: Strategy | str | None = None,
+    ) -> Self:
+        """Open a tenant's memory, or begin one.
+
+        Args:
+            url: the path of a file, or ":memory:".
+            tenant: whose memory; compared exactly. Nothing is shared between tenants but the reader.
+            reader: a reader, or a model's name or path; None for all-MiniLM-L6-v2 in 4 bit.
+            strategy: what labels recalls, an object or a name of `titans_core.confidence.STRATEGIES`; None for
+                the tutorial's rule.
+
+        Raises:
+            InvalidTenantError: the tenant is missing.
+            ReaderError: the model cannot be had, or the file was written with another.
+            StorageError: the file cannot be used; the subclass says why.
+        """
+        tenant = checked_tenant(tenant)
+        chosen = make_strategy(strategy)
+        reader = make_reader(reader)
+        log = EpisodeLog(url, tenant, reader=reader.fingerprint, dim=reader.dim)
+        try:
+            return cls(log, reader, chosen)
+        except BaseException:
+            log.close()
+            raise
+
+    @property
+    def tenant(self) -> str:
+        """Whose memory this is."""
+        return self._log.tenant
+
+    @property
+    def url(self) -> str:
+        """Where it is stored."""
+        return self._log.url
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def memorize(
+        self,
+        turn: str | Turn,
+        *,
+        speaker: str | None = None,
+        at: datetime | None = None,
+        session: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        id: str | None = None,  # noqa: A002 - the word that callers use
+    ) -> Memorized:
+        """Store one turn and learn it. When this returns, it is on disk.
+
+        An id that is stored already with this text writes nothing, so that a call may be repeated.
+
+        Args:
+            turn: the text, or a `Turn`, whose fields the other arguments override.
+            speaker: who said it.
+            at: when; now by default.
+            session: the conversation that it belongs to.
+            metadata: JSON values to keep with it.
+            id: its id; a new one by default.
+
+        Raises:
+            TurnError: it cannot be stored; the subclass says why.
+            StorageError: it could not be written; nothing was.
+        """
+        whole = turn if isinstance(turn, Turn) else Turn(turn)
+        given = {"speaker": speaker, "at": at, "session": session, "metadata": metadata, "id": id}
+        whole = replace(whole, **{name: value for name, value in given.items() if value is not None})
+        return self._memorize([checked_turn(whole)])[0]
+
+    def memorize_many(self, turns: Iterable[str | Turn], *, progress: bool = False) -> list[Memorized]:
+        """Store and learn many turns, several times faster than one by one.
+
+        They are committed in batches, in order: if the process dies, what comes back is a beginning of them.
+
+        Args:
+            turns: texts or turns.
+            progress: whether to show a progress bar.
+
+        Raises:
+            TurnError: one of them cannot be stored; then none was.
+            StorageError: a batch could not be written; those before it are stored.
+        """
+        checked = [checked_turn(turn if isinstance(turn, Turn) else Turn(turn)) for turn in turns]
+        receipts: list[Memorized] = []
+        with transformers_logging.tqdm(
+            total=len(checked), unit="turn", desc="memorizing", disable=not progress
+        ) as bar:
+            for start in range(0, len(checked), BATCH):
+                batch = self._memorize(checked[start : start + BATCH])
+                receipts += batch
+                bar.update(len(batch))
+        return receipts
+
+    def recall(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        strategy: Strategy | str | None = None,
+        **filters: Unpack[FilterArguments],
+    ) -> Recollection:
+        """Recall the turns that answer a query, under one label.
+
+        Args:
+            query: a question or any text.
+            k: the most recalls to return; at least 1.
+            strategy: labels this recall instead of the memory's own.
+            filters: only turns that pass: `speaker`, `since`, `until`, `session`, `where` (see `Filters`).
+
+        Raises:
+            InvalidQueryError: the query is empty, or an argument out of range.
+        """
+        if not isinstance(query, str) or not query.strip():
+            raise InvalidQueryError("A query needs text; this one is empty.")
+        if not isinstance(k, int) or k < 1:
+            raise InvalidQueryError(f"`k` must be a whole number of at least 1, not {k!r}.")
+        chosen = self._strategy if strategy is None else make_strategy(strategy)
+        wanted = Filters(**filters)
+        [reading] = self._reader.read([checked_text(query)])
+        with self._open():
+            self._cache.catch_up()
+            return recollect(
+                query,
+                reading,
+                k=k,
+                filters=wanted,
+                strategy=chosen,
+                log=self._log,
+                index=self._cache.index,
+                spec=self._cache.spec,
+                state=self._cache.state,
+            )
+
+    def forget(self, id: str | None = None, **filters: Unpack[FilterArguments]) -> int:  # noqa: A002
+        """Delete a turn, or all turns that pass the filters, and relearn the rest without them.
+
+        The text is overwritten in the file. Relearning takes about a millisecond for each turn that stays.
+
+        Args:
+            id: of the turn; or
+            filters: one at least: `speaker`, `since`, `until`, `session`, `where` (see `Filters`).
+
+        Returns:
+            How many turns were forgotten.
+
+        Raises:
+            UnknownTurnError: no turn has the id.
+            InvalidQueryError: neither an id nor a filter was given, or both were.
+        """
+        wanted = Filters(**filters)
+        if (id is None) == (not wanted):
+            raise InvalidQueryError(
+                "Give `forget` either an id or a filter (speaker, since, until, session, where)."
+            )
+        with self._open():
+            with self._log.transaction():
+                positions = self._log.positions(wanted) if id is None else [self._position(id)]
+                if positions:
+                    self._log.delete(positions)
+            self._log.checkpoint()
+            self._cache.catch_up()
+        return len(positions)
+
+    def update(self, id: str, text: str) -> Memorized:  # noqa: A002 - the word that callers use
+        """Replace a turn's text, in its place, and relearn everything as if it had always been so.
+
+        Raises:
+            UnknownTurnError: no turn has the id.
+            TurnError: the text cannot be stored.
+        """
+        turn = replace(self.get(id), text=checked_text(text))
+        [passages] = read_passages(self._reader, [turn])
+        with self._open():
+            with self._log.transaction():
+                position = self._position(id)
+                self._log.delete([position])
+                record = self._log.append(turn, passages, position=position)
+            self._log.checkpoint()
+            self._cache.catch_up()
+            return Memorized(id, self._cache.surprise_at(position), learned=record.has_keys)
+
+    def get(self, id: str) -> Turn:  # noqa: A002 - the word that callers use
+        """The turn with this id.
+
+        Raises:
+            UnknownTurnError: there is none.
+        """
+        with self._open():
+            return self._log.turn_at(self._position(id))
+
+    def turns(self, **filters: Unpack[FilterArguments]) -> list[Turn]:
+        """The turns that pass the filters (see `recall`), all by default, in the order they were memorized."""
+        with self._open():
+            return self._log.select(Filters(**filters))
+
+    def export(self, path: str | Path) -> int:
+        """Write all turns to a file of JSON lines.
+
+        Returns:
+            How many.
+
+        Raises:
+            UnwritableError: the file cannot be written.
+        """
+        turns = self.turns()
+        transfer.write_turns(turns, path)
+        return len(turns)
+
+    def import_(self, path: str | Path, *, progress: bool = False) -> int:
+        """Memorize the turns of an exported file; those that are stored already are left as they are.
+
+        Returns:
+            How many turns were new.
+
+        Raises:
+            ForeignFileError: the file is no export; nothing was memorized.
+            TurnError: as `memorize_many`.
+        """
+        receipts = self.memorize_many(transfer.read_turns(path), progress=progress)
+        return sum(receipt.duplicate_of != receipt.id for receipt in receipts)
+
+    def stats(self) -> Stats:
+        """How much is stored."""
+        with self._open():
+            self._cache.catch_up()
+            index, state = self._cache.index, self._cache.state
+            return Stats(
+                turns=len(index.turns().positions),
+                passages=len(index.passages().numbers),
+                tokens=state.tokens,
+                weight_bytes=state.nbytes + index.passages().columns.nbytes,
+                log_bytes=self._log.size(),
+                reader=self._reader.fingerprint,
+            )
+
+    def close(self) -> None:
+        """Save the weights and close the file; closing twice is no error."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            # The weights can be learned again from the log: not saving them is no reason to fail.
+            with suppress(StorageError):
+                self._cache.save_snapshot()
+            self._log.close()
+
+    amemorize = _off_loop(memorize)
+    amemorize_many = _off_loop(memorize_many)
+    arecall = _off_loop(recall)
+    aforget = _off_loop(forget)
+    aupdate = _off_loop(update)
+    aget = _off_loop(get)
+    aturns = _off_loop(turns)
+    aexport = _off_loop(export)
+    aimport_ = _off_loop(import_)
+    astats = _off_loop(stats)
+    aclose = _off_loop(close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """The lock, if the memory is open."""
+        with self._lock:
+            if self._closed:
+                raise ClosedMemoryError("This memory was closed; open it again with TitansMemory.open.")
+            yield
+
+    def _memorize(self, turns: list[Turn]) -> list[Memorized]:
+        """Store and learn checked turns, all or none."""
+        with self._open():  # asked before the reading, which takes longest
+            pass
+        passages = read_passages(self._reader, turns)
+        with self._open():
+            receipts = append_turns(self._log, self._cache, turns, passages)
+            self._cache.save_snapshot(at_least=SNAPSHOT_EVERY)
+        return receipts
+
+    def _position(self, id: str) -> int:  # noqa: A002 - the word that callers use
+        position = self._log.position_of(id)
+        if position is None:
+            raise UnknownTurnError(f"No turn of {self.tenant!r} has the id {id!r}; `turns()` lists them.")
+        return position

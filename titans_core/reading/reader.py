@@ -1,0 +1,37 @@
+"""What the memory asks of a reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from titans_core.types import Reading
+
+
+class Reader(Protocol):
+    """A frozen model that turns text into token keys.
+
+    A reader never learns: the same text gives the same reading, today and after a restart.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Length d of a key."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies weights and quantization: two readers with one fingerprint give comparable keys."""
+
+    def read(self, texts: Sequence[str], prefixes: Sequence[str] | None = None) -> list[Reading]:
+        """Read passages.
+
+        Args:
+            texts: the passages, in any order and number.
+            prefixes: for each text what the model reads before it (the speaker). Its tokens are keys like
+                all others, but stay out of the sentence vector.
+
+        Returns:
+            One reading for each text; offsets count from the start of prefix + text.
+        """

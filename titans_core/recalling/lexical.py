@@ -1,0 +1,45 @@
+"""Finds by words: BM25 over Porter stems."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from titans_core.episodes import EpisodeLog
+
+_WORD = re.compile(r"\w+")
+
+
+def expression(query: str) -> str:
+    """The query as a full-text expression: any of its words, each quoted, so that none is an operator.
+
+    There is no list of stop words: BM25 gives frequent words next to no weight, and where "I" is rare it tells
+    who is asking (R@10 .541 against .499 with a list, on user–assistant chat).
+    """
+    return " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(query.lower())))
+
+
+def lexical_scores(log: EpisodeLog, query: str, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """BM25 of each passage.
+
+    Args:
+        log: the tenant's log.
+        query: the question.
+        numbers: the passages' numbers, ascending, (m,).
+
+    Returns:
+        float32 (m,), at least 0; 0 where no word matches.
+    """
+    scores = np.zeros(len(numbers), np.float32)
+    matches = log.match(expression(query)) if _WORD.search(query) else []
+    if matches:
+        found, values = zip(*matches, strict=True)
+        rows = np.minimum(np.searchsorted(numbers, found), len(numbers) - 1)
+        known = numbers[rows] == found  # another process may have appended since the index was read
+        scores[rows[known]] = np.asarray(values, np.float32)[known]
+    return scores

@@ -1,0 +1,42 @@
+"""Whose turns a question is about."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+# In a chat with an assistant nobody is called "user": there "I" is the user, and "you" the assistant.
+_ROLES = {
+    "user": {"i", "me", "my", "mine", "myself"},
+    "human": {"i", "me", "my", "mine", "myself"},
+    "assistant": {"you", "your", "yours", "yourself"},
+    "ai": {"you", "your", "yours", "yourself"},
+}
+
+
+def named_speakers(query: str, speakers: Iterable[str]) -> list[str]:
+    """The speakers that a question names: by a part of their name, or by a pronoun that stands for their role.
+
+    "What did Alice say?" names "Alice" and "Alice Munro"; "What is my plan?" names "user". "you" names the
+    assistant only where the question has no "I": "can you tell me when I…" is about the user.
+    """
+    words = {word.lower() for word in _WORD.findall(query)}
+    by_name = [
+        speaker
+        for speaker in speakers
+        if speaker.lower() not in _ROLES and words & {part.lower() for part in _WORD.findall(speaker)}
+    ]
+    first_person = bool(words & _ROLES["user"])
+    by_role = [
+        speaker
+        for speaker in speakers
+        if (pronouns := _ROLES.get(speaker.lower()))
+        and words & pronouns
+        and ("i" in pronouns or not first_person)
+    ]
+    return by_name + by_role

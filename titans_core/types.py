@@ -1,0 +1,171 @@
+"""The nouns of the package: what goes in (Turn), what is read of it (Reading), what comes back (Recollection).
+
+Plain frozen dataclasses; this module imports no torch, so that adapters may import it at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Confidence(StrEnum):
+    """How far a recall can be trusted.
+
+    Attributes:
+        HIGH: trust it.
+        LOW: show it, but do not assert it.
+        NONE: nothing relevant is known; do not use the recalls.
+    """
+
+    HIGH = "high"
+    LOW = "low"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation, exactly as it was said.
+
+    Attributes:
+        text: what was said; never empty.
+        speaker: who said it ("user", "assistant", a name), or None.
+        at: when it was said. A time without a zone is taken as UTC; None means now, when it is memorized.
+        session: the conversation that it belongs to, or None. Neighbours are turns of one session.
+        metadata: JSON-compatible values of the caller's.
+        id: unique within the tenant; None lets `memorize` make one.
+    """
+
+    text: str
+    speaker: str | None = None
+    at: datetime | None = None
+    session: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a frozen reader makes of one passage of n tokens, with d-dimensional states.
+
+    Attributes:
+        keys: float32 (n, d); the contextual token states, each of unit length, special tokens left out.
+        pooled: float32 (d,); the passage's sentence vector, of unit length.
+        tokens: int32 (n,); the token ids.
+        offsets: int32 (n, 2); start and end of each token in the text that was read, in characters.
+    """
+
+    keys: NDArray[np.float32]
+    pooled: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Memorized:
+    """The receipt for one memorized turn: it is on disk.
+
+    Attributes:
+        id: the turn's id.
+        surprise: in [0, 1]; how much of the turn the neural memory could not predict (1: all of it was new).
+        learned: whether the weights changed; False if there was nothing to learn (no token, or a repeated id).
+        duplicate_of: the id of an earlier turn with the same speaker and text, or None.
+    """
+
+    id: str
+    surprise: float
+    learned: bool
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """One turn that a query brought back.
+
+    Attributes:
+        turn: the turn, whole.
+        score: the fused score, in standard deviations of the candidates; higher is better, no fixed range.
+        probability: in [0, 1]; this turn's share of the softmax over the candidates' scores. It orders and
+            compares the recalls of one query; it is not calibrated.
+        similarity: in [-1, 1]; the cosine between the sentence vectors of the query and the turn.
+        passage: the part of a long turn that matched best.
+        why: the parts of the score by name; they add up to it.
+    """
+
+    turn: Turn
+    score: float
+    probability: float
+    similarity: float
+    passage: str
+    why: Mapping[str, float]
+
+    @property
+    def id(self) -> str:
+        """The turn's id."""
+        return self.turn.id or ""
+
+    @property
+    def text(self) -> str:
+        """The turn's text."""
+        return self.turn.text
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """The answer of `recall`: recalls, best first, under one label.
+
+    Iterating and `len` go over the recalls.
+
+    Attributes:
+        query: what was asked.
+        recalls: best first; empty if nothing is stored or no turn passes the filters.
+        confidence: the label of `best`.
+    """
+
+    query: str
+    recalls: tuple[Recall, ...]
+    confidence: Confidence
+
+    @property
+    def best(self) -> Recall | None:
+        """The first recall, or None if there is none."""
+        return self.recalls[0] if self.recalls else None
+
+    def __iter__(self) -> Iterator[Recall]:
+        return iter(self.recalls)
+
+    def __len__(self) -> int:
+        return len(self.recalls)
+
+    def __bool__(self) -> bool:
+        # A recollection is always an answer, also when it is empty: `if recollection` must not mean two things.
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The size of one tenant's memory.
+
+    Attributes:
+        turns: turns in the log.
+        passages: passages that they were split into.
+        tokens: token keys written into the weights.
+        weight_bytes: size of the fast weights in memory.
+        log_bytes: size of the file on disk, all tenants together; 0 for ":memory:".
+        reader: fingerprint of the reader.
+    """
+
+    turns: int
+    passages: int
+    tokens: int
+    weight_bytes: int
+    log_bytes: int
+    reader: str
