@@ -1,6 +1,8 @@
 """What the memory is compared with, over the same turns: cosine of sentence vectors, and BM25.
 
-Both see the bare text of each whole turn, as in the usual tutorial: no speaker, no splitting, no neighbours.
+Both rank whole turns, without splitting, neighbours or filters: once by their bare text, as the usual
+tutorial does; and once ("+s") by "speaker: text", which is stronger where questions name the speakers, and
+closer to what the memory is given.
 """
 
 from __future__ import annotations
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def cosine_scores(
-    model: SentenceTransformer, turns: Sequence[str], queries: Sequence[str]
-) -> NDArray[np.float32]:
+def cosine_scores(model: SentenceTransformer, turns: Sequence[str], queries: Sequence[str]) -> NDArray[np.float32]:
     """The cosine of every query (rows) with every turn (columns), by the sentence vectors of the model."""
     of_turns = model.encode(list(turns), normalize_embeddings=True, show_progress_bar=False)
     of_queries = model.encode(list(queries), normalize_embeddings=True, show_progress_bar=False)
@@ -32,9 +32,7 @@ def bm25_scores(turns: Sequence[str], queries: Sequence[str]) -> NDArray[np.floa
     stemmer = Stemmer.Stemmer("porter")
 
     def words(texts: Sequence[str]) -> list[list[str]]:
-        return bm25s.tokenize(
-            list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False
-        )
+        return bm25s.tokenize(list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
 
     index = bm25s.BM25()
     index.index(words(turns), show_progress=False)

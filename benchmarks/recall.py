@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,13 @@ from baselines import bm25_scores, cosine_scores, rank
 from conversations import load_conversations
 from environment import write_report
 from metrics import DEPTH, LABELS, average_by_category, judge_labels, percentiles, score_ranking
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sentence_transformers import SentenceTransformer
 
 from titans_core import MemoryBank
-from titans_core.reading import DEFAULT_MODEL, find_model, load_reader
+from titans_core.reading import load_reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,19 +111,19 @@ def ask_memory(conversations: Sequence[Conversation], progress: Progress) -> Ans
 
 
 def ask_baselines(conversations: Sequence[Conversation], progress: Progress) -> dict[str, list[list[str]]]:
-    """The rankings of plain cosine (the reader's model in float32) and of BM25 for the same questions."""
-    model = SentenceTransformer(find_model(DEFAULT_MODEL).location)
-    task = progress.add_task(
-        "baselines (questions)", total=sum(len(each.questions) for each in conversations)
-    )
-    rankings: dict[str, list[list[str]]] = {"cosine": [], "bm25": []}
+    """The rankings of plain cosine (the reader's model in float32) and of BM25, without and with speakers."""
+    model = load_reader(quantization=None).model
+    task = progress.add_task("baselines (questions)", total=sum(len(each.questions) for each in conversations))
+    rankings: dict[str, list[list[str]]] = {"cosine": [], "cosine+s": [], "bm25": [], "bm25+s": []}
     for conversation in conversations:
         ids = [turn.id or "" for turn in conversation.turns]
-        texts = [turn.text for turn in conversation.turns]
+        bare = [turn.text for turn in conversation.turns]
+        spoken = [f"{turn.speaker}: {turn.text}" for turn in conversation.turns]
         queries = [question.text for question in conversation.questions]
         if queries:
-            rankings["cosine"] += rank(cosine_scores(model, texts, queries), ids, DEPTH)
-            rankings["bm25"] += rank(bm25_scores(texts, queries), ids, DEPTH)
+            for suffix, texts in (("", bare), ("+s", spoken)):
+                rankings["cosine" + suffix] += rank(cosine_scores(model, texts, queries), ids, DEPTH)
+                rankings["bm25" + suffix] += rank(bm25_scores(texts, queries), ids, DEPTH)
         progress.advance(task, len(queries))
     return rankings
 
@@ -163,20 +164,22 @@ def show(report: dict[str, Any], console: Console) -> None:
 
 
 def ranking_table(report: dict[str, Any]) -> Table:
-    """One block of rows for each category, one row for each method."""
+    """One block of rows for each category, with one row for each method; fits a terminal of 80 columns."""
     rankings: dict[str, dict[str, dict[str, float]]] = report["rankings"]
     title = f"{report['data']}: {report['conversations']} conversations, {report['turns']} turns"
-    table = Table("category", "questions", "method", title=title)
+    table = Table("category", "method", title=title, box=SIMPLE_HEAD, padding=0)
+    table.caption = '+s: each turn as "speaker: text"; else its bare text'
     categories = rankings["titans"]
     metrics = [name for name in next(iter(categories.values()), {}) if name != "questions"]
     for metric in metrics:
-        table.add_column(metric, justify="right")
-    for category in categories:
+        table.add_column(metric, justify="right", no_wrap=True)
+    for category, scored in categories.items():
         table.add_section()
-        for method, scored in rankings.items():
-            row = scored[category]
-            values = [f"{row[metric]:.3f}" for metric in metrics]
-            table.add_row(category, str(row["questions"]), method, *values)
+        # With spaces, a long name can be broken into lines.
+        labels = chain([category.replace("_", " "), f"({scored['questions']})"], repeat(""))
+        for label, (method, found) in zip(labels, rankings.items(), strict=False):
+            figures = (f"{found[category][metric]:.3f}".removeprefix("0") for metric in metrics)
+            table.add_row(label, method, *figures)
     return table
 
 

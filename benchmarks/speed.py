@@ -95,9 +95,7 @@ def measure_batches(memory: TitansMemory, reader: EncoderReader, facts: Sequence
 def measure_recall(memory: TitansMemory, facts: Sequence[Fact]) -> dict[str, float]:
     """Milliseconds for one recall of five turns, over questions spread evenly over the memory."""
     asked = facts[:: max(1, len(facts) // QUERIES)][:QUERIES]
-    return percentiles(
-        [1000 * seconds(memory.recall, fact.question) for fact in track(asked, description="recall")]
-    )
+    return percentiles([1000 * seconds(memory.recall, fact.question) for fact in track(asked, description="recall")])
 
 
 def seconds(call: Callable[[Any], object], argument: Any) -> float:

@@ -14,8 +14,7 @@ _CHOICES = {
     "onset": "b|br|c|d|dr|f|g|gr|h|j|k|l|m|n|p|r|s|st|t|tr|v|w|z",
     "vowel": "a|e|i|o|u|ai|ea|ou",
     "ending": "l|n|r|s|t|ck|ly|na|ro|ve",
-    "relation": "my sister|my neighbour|my old boss|our landlord|my cousin|the new trainer|my flatmate|"
-    "my uncle",
+    "relation": "my sister|my neighbour|my old boss|our landlord|my cousin|the new trainer|my flatmate|my uncle",
     "verb": "bought|sold|repaired|painted|borrowed|lost|found|returned|ordered|cleaned|photographed|"
     "packed|described|recommended|exchanged|donated|measured|designed|carried|hid",
     "quality": "red|wooden|heavy|second-hand|broken|tiny|expensive|striped|foldable|antique|waterproof|"

@@ -7,7 +7,7 @@ Put any chat model in its place: `| prompt | ChatOllama(model="…")`.
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
-from rich import print
+from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
@@ -16,25 +16,30 @@ from titans_langchain import TitansRetriever
 
 PROMPT = ChatPromptTemplate.from_messages(
     [
-        ("system", "What the user told you earlier, and how far to trust it:\n{memories}"),
+        ("system", "What you remember of earlier conversations:\n{memories}"),
         ("human", "{question}"),
     ]
 )
 ECHO = RunnableLambda(lambda prompt: prompt.to_string())
 
 
-def as_lines(documents: list[Document]) -> str:
-    return "\n".join(f"- ({document.metadata['confidence']}) {document.page_content}" for document in documents)
+def as_notes(documents: list[Document]) -> str:
+    """The recalled turns under their label; no documents means that nothing is known."""
+    label = documents[0].metadata["confidence"] if documents else "none"
+    return "\n".join([f"(confidence in the first: {label})", *(f"- {document.page_content}" for document in documents)])
 
 
 def build(memory: TitansMemory) -> Runnable[str, str]:
-    memories = TitansRetriever(memory=memory, k=3) | as_lines
+    """The chain, from a question to the model's answer."""
+    memories = TitansRetriever(memory=memory, k=2) | as_notes
     return {"memories": memories, "question": RunnablePassthrough()} | PROMPT | ECHO
 
 
 def demo(memory: TitansMemory) -> None:
-    answer = build(memory).invoke("What is Alice's favorite color?")
-    print(Panel(Text(answer), title="[bold]LangChain[/]  [dim]what the chain gave the model", title_align="left"))
+    """Ask the chain, and print what its model was given."""
+    prompt = build(memory).invoke("What is Alice's favorite color?")
+    title = "[bold]LangChain[/]  [dim]what the chain gave the model"
+    Console().print(Panel(Text(prompt), title=title, title_align="left"))
 
 
 if __name__ == "__main__":

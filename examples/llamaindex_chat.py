@@ -1,11 +1,12 @@
 """A memory in a LlamaIndex chat engine: it memorizes every turn and serves recalls with the history.
 
 The model is LlamaIndex's own fake that answers with its prompt, so that you see what a real one would be given.
+Put any other in its place: `llm=Ollama(model="…")`.
 """
 
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import MockLLM
-from rich import print
+from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
@@ -14,14 +15,17 @@ from titans_llamaindex import TitansChatMemory
 
 
 def build(memory: TitansMemory, session: str) -> SimpleChatEngine:
-    chat_memory = TitansChatMemory.from_defaults(memory=memory, session_id=session)
+    """The engine of one conversation; what other conversations told the memory, it recalls."""
+    chat_memory = TitansChatMemory.from_defaults(memory=memory, session_id=session, k=2)
     return SimpleChatEngine.from_defaults(memory=chat_memory, llm=MockLLM())
 
 
 def demo(memory: TitansMemory) -> None:
-    answer = build(memory, session="demo").chat("When is the meeting?").response
-    print(Panel(Text(answer), title="[bold]LlamaIndex[/]  [dim]what the engine gave the model", title_align="left"))
-    memory.forget(session="demo")  # or the echo would be remembered, like every turn
+    """Ask the engine, and print what its model was given."""
+    prompt = build(memory, session="llamaindex-chat").chat("When is the meeting?").response
+    memory.forget(session="llamaindex-chat")  # or the echo would be remembered, like every turn
+    title = "[bold]LlamaIndex[/]  [dim]what the engine gave the model"
+    Console().print(Panel(Text(prompt), title=title, title_align="left"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import os
 
 # Before any Hugging Face library is imported: a test that reached for the Hub would fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# One thread each: tests run beside other work, and waiting threads of OpenMP slow everything down tenfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

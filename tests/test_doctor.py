@@ -197,8 +197,14 @@ def test_a_folder_that_may_not_be_written(monkeypatch):
 # ── the command ──
 
 
-def run(*arguments: str):
+def run(*arguments):
     return CliRunner().invoke(cli.build_app(), arguments)
+
+
+def run_process(*arguments):
+    return subprocess.run(  # noqa: S603 - our own interpreter and code
+        arguments, check=False, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_the_command_prints_a_line_for_each_check_and_succeeds():
@@ -228,14 +234,13 @@ def test_the_command_fails_over_a_problem_and_says_what_to_do(monkeypatch):
 
 def test_the_installed_command_tells_its_version():
     titans = Path(sys.executable).with_name("titans")
-    printed = subprocess.run([titans, "--version"], check=True, capture_output=True, text=True)
-    assert printed.stdout == f"titans-core {titans_core.__version__}\n"
+    assert run_process(titans, "--version").stdout == f"titans-core {titans_core.__version__}\n"
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_the_extra_the_command_says_how_to_install_it(missing):
     script = f"import sys; sys.modules[{missing!r}] = None; from titans_core.cli import main; main()"
-    result = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    result = run_process(sys.executable, "-c", script)
     assert result.returncode == 1
     assert result.stderr == f"The titans command needs {missing}; run: pip install 'titans-core[cli]'\n"
 
@@ -251,4 +256,4 @@ def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch):
 
 def test_the_version_needs_no_torch():
     script = "import sys, titans_core.cli; titans_core.cli.build_app(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    assert run_process(sys.executable, "-c", script).returncode == 0

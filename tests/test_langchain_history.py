@@ -49,18 +49,10 @@ TRANSCRIPT = [
     HumanMessage("  "),
     AIMessage(
         "",
-        invalid_tool_calls=[
-            {"name": "w", "args": "{", "id": "x", "error": "no JSON", "type": "invalid_tool_call"}
-        ],
+        invalid_tool_calls=[{"name": "w", "args": "{", "id": "x", "error": "no JSON", "type": "invalid_tool_call"}],
     ),
     HumanMessage("  Spaces and\r\nline breaks stay. \n"),
 ]
-
-
-@pytest.fixture
-def memory(reader):
-    with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
-        yield memory
 
 
 @pytest.fixture
@@ -224,11 +216,9 @@ def test_turns_that_came_another_way_are_messages_by_their_speaker(memory, histo
 
 
 # RunnableWithMessageHistory is deprecated until LangChain 2.0, but it is what chains still call us through.
-@pytest.mark.filterwarnings("ignore:.*RunnableWithMessageHistory.* was deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated:DeprecationWarning")
 async def test_a_chain_with_message_history_remembers(memory):
-    model = FakeMessagesListChatModel(
-        responses=[AIMessage(text) for text in ("One.", "Two.", "Three.", "Four.")]
-    )
+    model = FakeMessagesListChatModel(responses=[AIMessage(text) for text in ("One.", "Two.", "Three.", "Four.")])
     prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
     chain = RunnableWithMessageHistory(
         prompt | model,

@@ -1,8 +1,6 @@
 """TitansRetriever gives what the memory recalls, as documents, and nothing when nothing is known."""
 
-import asyncio
 import json
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -19,9 +17,7 @@ SAID_AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 COLOR = {"topic": "color"}
 TURNS = [
     Turn("The secret code is X-8-DELTA-9.", speaker="user", session="monday", at=SAID_AT, id="code"),
-    Turn(
-        "Alice's favorite color is turquoise.", speaker="user", session="monday", metadata={"topic": "color"}
-    ),
+    Turn("Alice's favorite color is turquoise.", speaker="user", session="monday", metadata={"topic": "color"}),
     Turn("Turquoise it is, I will remember the color.", speaker="assistant", session="monday"),
     Turn("The meeting is scheduled for 3pm on Friday.", speaker="user", session="tuesday"),
     Turn("I painted the kitchen in a warm color.", speaker="user", session="tuesday"),
@@ -210,31 +206,3 @@ async def test_a_closed_memory_says_so(reader):
         TitansRetriever(memory=memory).invoke("What color?")
     with pytest.raises(ClosedMemoryError):
         await TitansRetriever(memory=memory).ainvoke("What color?")
-
-
-async def test_ainvoke_leaves_the_event_loop_free(reader):
-    class SlowReader:
-        """The real reader, on a machine that takes half a second."""
-
-        dim, fingerprint = reader.dim, reader.fingerprint
-
-        def read(self, *args, **kwargs):
-            time.sleep(0.5)
-            return reader.read(*args, **kwargs)
-
-    async def longest_gap():
-        gap, last = 0.0, time.perf_counter()
-        while not answered.is_set():
-            await asyncio.sleep(0.01)
-            now = time.perf_counter()
-            gap, last = max(gap, now - last), now
-        return gap
-
-    with TitansMemory.open(":memory:", tenant="alice", reader=SlowReader()) as memory:
-        await memory.amemorize("We fly to Oslo in May.")
-        answered = asyncio.Event()
-        heartbeat = asyncio.create_task(longest_gap())
-        documents = await TitansRetriever(memory=memory).ainvoke("When do we fly?")
-        answered.set()
-        assert [document.page_content for document in documents] == ["We fly to Oslo in May."]
-        assert await heartbeat < 0.25

@@ -43,9 +43,7 @@ class MemoryBank:
         with self._lock:
             memory = self._memories.get(name)
             if memory is None or memory.closed:
-                memory = TitansMemory.open(
-                    self._url, tenant=name, reader=self._reader, strategy=self._strategy
-                )
+                memory = TitansMemory.open(self._url, tenant=name, reader=self._reader, strategy=self._strategy)
                 self._memories[name] = memory
             return memory
 

@@ -31,9 +31,12 @@ class Cache:
     def __init__(self, log: EpisodeLog, spec: MemorySpec) -> None:
         """Load the snapshot, if it is a good one, and replay what came after it."""
         self.spec = spec
+        self.state = MemoryState.initial(spec)
+        self.index = Index(spec.dim)
+        self.position = 0
         self._log = log
         self._epoch = -1  # none yet: the first catch_up loads
-        self._forget_all()
+        self._saved = 0
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -101,11 +104,7 @@ class Cache:
         tensors = _tensors(snapshot.state)
         state = MemoryState.from_tensors(self.spec, tensors)
         surprise = tensors.get("surprise", torch.zeros(0)).tolist()
-        records = [
-            record
-            for record in self._log.records(after=0, keys=False)
-            if record.position <= snapshot.position
-        ]
+        records = [record for record in self._log.records(after=0, keys=False) if record.position <= snapshot.position]
         if state is None or not records or len(records) != len(surprise):
             return
         if records[-1].position == snapshot.position:

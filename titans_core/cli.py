@@ -17,9 +17,10 @@ def main() -> None:
     try:
         app = build_app()
     except ModuleNotFoundError as error:
-        if error.name not in {"rich", "typer"}:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in {"rich", "typer"}:
             raise
-        sys.exit(f"The titans command needs {error.name}; run: pip install 'titans-core[cli]'")
+        sys.exit(f"The titans command needs {missing}; run: pip install 'titans-core[cli]'")
     app()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from transformers.utils import logging as transformers_logging
@@ -44,11 +44,13 @@ def _off_loop(
 ) -> Callable[Concatenate[TitansMemory, P], Coroutine[Any, Any, R]]:
     """The async twin of a method: the same, in a worker thread."""
 
-    @wraps(method)
-    async def twin(self: TitansMemory, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def twin(self: TitansMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.to_thread(method, self, *args, **kwargs)
 
+    twin.__name__ = f"a{method.__name__}"
     twin.__doc__ = f"`{method.__name__}` off the event loop."
+    # Help and editors show the method's own arguments.
+    twin.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     return twin
 
 
@@ -154,7 +156,7 @@ class TitansMemory:
             StorageError: it could not be written; nothing was.
         """
         whole = turn if isinstance(turn, Turn) else Turn(turn)
-        given = {"speaker": speaker, "at": at, "session": session, "metadata": metadata, "id": id}
+        given: dict[str, Any] = {"speaker": speaker, "at": at, "session": session, "metadata": metadata, "id": id}
         whole = replace(whole, **{name: value for name, value in given.items() if value is not None})
         return self._memorize([checked_turn(whole)])[0]
 
@@ -173,9 +175,7 @@ class TitansMemory:
         """
         checked = [checked_turn(turn if isinstance(turn, Turn) else Turn(turn)) for turn in turns]
         receipts: list[Memorized] = []
-        with transformers_logging.tqdm(
-            total=len(checked), unit="turn", desc="memorizing", disable=not progress
-        ) as bar:
+        with transformers_logging.tqdm(total=len(checked), unit="turn", desc="memorizing", disable=not progress) as bar:
             for start in range(0, len(checked), BATCH):
                 batch = self._memorize(checked[start : start + BATCH])
                 receipts += batch
@@ -240,9 +240,7 @@ class TitansMemory:
         """
         wanted = Filters(**filters)
         if (id is None) == (not wanted):
-            raise InvalidQueryError(
-                "Give `forget` either an id or a filter (speaker, since, until, session, where)."
-            )
+            raise InvalidQueryError("Give `forget` either an id or a filter (speaker, since, until, session, where).")
         with self._open():
             with self._log.transaction():
                 positions = self._log.positions(wanted) if id is None else [self._position(id)]

@@ -37,20 +37,23 @@ def read_turns(path: str | Path) -> list[Turn]:
         ForeignFileError: it is not such a file; the message names the line.
     """
     turns = []
-    with Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
+    number = 1
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
                 entry = json.loads(line)
-                if number == 1 and entry != _FORMAT:
-                    raise ValueError(f"the first line should be {json.dumps(_FORMAT)}")  # noqa: TRY301 - one handler
-                if number > 1:
-                    entry["at"] = datetime.fromisoformat(entry["at"])
-                    turns.append(Turn(**entry))
-            except (ValueError, TypeError, KeyError) as error:
-                raise ForeignFileError(
-                    f"{str(path)!r} is no export of turns: line {number}: {error}."
-                ) from error
+                if number == 1:
+                    _check_format(entry)
+                else:
+                    turns.append(Turn(**{**entry, "at": datetime.fromisoformat(entry["at"])}))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ForeignFileError(f"{str(path)!r} is no export of turns: line {number}: {error!r}.") from error
     return turns
+
+
+def _check_format(entry: object) -> None:
+    if entry != _FORMAT:
+        raise ValueError(f"the first line should be {json.dumps(_FORMAT)}")
 
 
 def _to_dict(turn: Turn) -> dict[str, object]:

@@ -66,9 +66,7 @@ class TitansChatMessageHistory(BaseChatMessageHistory):
     def __init__(self, memory: TitansMemory, session_id: str) -> None:
         # Without a session the filters below would let the whole tenant through, and clear would forget it.
         if not isinstance(session_id, str) or not session_id.strip():
-            raise InvalidQueryError(
-                f"session_id must name one conversation, not {session_id!r}; give it a name"
-            )
+            raise InvalidQueryError(f"session_id must name one conversation, not {session_id!r}; give it a name")
         super().__init__()
         self.memory = memory
         self.session_id = session_id

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, messages_from_dict
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json
 
 from titans_core import Turn
 
@@ -54,9 +54,7 @@ def to_turn(message: BaseMessage, session: str) -> Turn:
         kept |= {"content": _jsonable(message.content), "described_as": text}
     elif isinstance(message.content, list):
         kept["frame"] = _jsonable(frame)
-    return Turn(
-        text, speaker=_speaker(message), session=session, metadata={MESSAGE_KEY: kept}, id=message.id or None
-    )
+    return Turn(text, speaker=_speaker(message), session=session, metadata={MESSAGE_KEY: kept}, id=message.id or None)
 
 
 def to_message(turn: Turn) -> BaseMessage:
@@ -147,4 +145,4 @@ def _text_of(part: Any) -> Any:
 
 
 def _jsonable(value: Any) -> Any:
-    return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings", fallback=str)
+    return json.loads(to_json(value, bytes_mode="base64", inf_nan_mode="strings", fallback=str))

@@ -6,21 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, TextNode
+
 from titans_core import Confidence
 
 if TYPE_CHECKING:
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.schema import QueryBundle
+
     from titans_core import Recall, Recollection, TitansMemory
 
 
 class TitansRetriever(BaseRetriever):
     """Retrieves turns from a memory.
 
-    Each node has the turn's id and text; its score is the recall's `probability` in [0, 1]. Its metadata are the
-    turn's own and, over them, `confidence` ("high" or "low"), `similarity` (cosine in [-1, 1]), `session_id`,
-    `speaker` and `created_at` (ISO 8601). None of these is embedded; a model that writes the answer sees the label,
-    speaker and time. Where the label is `none`, no node comes back.
+    Usage:
+
+    ```python
+    engine = ContextChatEngine.from_defaults(retriever=TitansRetriever(memory), llm=llm)
+    ```
+
+    Each node has the turn's id and text; its score is the recall's `probability`, in [0, 1]. Its metadata are the
+    turn's own and, over them, `confidence` (the label of the first, "high" or "low"), `similarity` (a cosine, in
+    [-1, 1]), `session_id`, `speaker` and `created_at` (ISO 8601). None of these is embedded; the model that writes
+    the answer sees the label, the speaker and the time. Under the label `none`, no node comes back.
 
     Args:
         memory: an open memory of one tenant; stays the caller's to close.

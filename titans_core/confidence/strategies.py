@@ -6,14 +6,16 @@ calibrated: they are the simple ones of the tutorials, and the baseline for what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from titans_core.errors import InvalidQueryError
 from titans_core.types import Confidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Strategy(Protocol):

@@ -24,15 +24,18 @@ def encode_keys(keys: NDArray[np.float32]) -> bytes:
     """Pack keys, float32 (n, d) with even d, into n·d/2 bytes."""
     scale = np.abs(keys).max(axis=1, keepdims=True) / _LEVELS
     codes = (np.rint(keys / scale) + (_LEVELS + 1)).astype(np.uint8)
-    return (codes[:, 0::2] << 4 | codes[:, 1::2]).tobytes()
+    packed: NDArray[np.uint8] = codes[:, 0::2] << 4 | codes[:, 1::2]
+    return packed.tobytes()
 
 
 def unpack_codes(packed: bytes, dim: int) -> NDArray[np.float32]:
     """The code vectors of n keys: float32 (n, dim), whole numbers from -7 to 7."""
-    return _TABLE[np.frombuffer(packed, np.uint8)].reshape(-1, dim)
+    codes: NDArray[np.float32] = _TABLE[np.frombuffer(packed, np.uint8)].reshape(-1, dim)
+    return codes
 
 
 def decode_keys(packed: bytes, dim: int) -> NDArray[np.float32]:
     """The keys again, float32 (n, dim), each of unit length."""
     codes = unpack_codes(packed, dim)
-    return codes / np.linalg.norm(codes, axis=1, keepdims=True)
+    keys: NDArray[np.float32] = codes / np.linalg.norm(codes, axis=1, keepdims=True)
+    return keys

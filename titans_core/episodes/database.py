@@ -35,9 +35,7 @@ def open_database(url: str | Path) -> sqlite3.Connection:
     """
     url = str(url)
     if "://" in url:
-        raise UnsupportedUrlError(
-            f"This version stores in SQLite: give a path or {IN_MEMORY!r}, not {url!r}."
-        )
+        raise UnsupportedUrlError(f"This version stores in SQLite: give a path or {IN_MEMORY!r}, not {url!r}.")
     if url != IN_MEMORY and not Path(url).absolute().parent.is_dir():
         raise UnwritableError(f"The folder of {url!r} does not exist; create it first.")
     with translated_errors(url):
@@ -78,9 +76,7 @@ def _prepare(connection: sqlite3.Connection, url: str) -> None:
     [application_id] = connection.execute("PRAGMA application_id").fetchone()
     [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables and application_id != APPLICATION_ID:
-        raise ForeignFileError(
-            f"{url!r} is another program's SQLite file; give the memory a path of its own."
-        )
+        raise ForeignFileError(f"{url!r} is another program's SQLite file; give the memory a path of its own.")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: an acknowledged turn survives the loss of power too, not only that of the process.
     connection.execute("PRAGMA synchronous = FULL")
@@ -115,15 +111,9 @@ def _translate(error: sqlite3.DatabaseError, url: str) -> StorageError:
     if code == sqlite3.SQLITE_CORRUPT:
         return CorruptMemoryError(f"The memory {url!r} is damaged ({error}); restore it from a backup.")
     if code == sqlite3.SQLITE_FULL:
-        return StorageFullError(
-            f"The disk is full: nothing of this call was written to {url!r}. Free some space."
-        )
+        return StorageFullError(f"The disk is full: nothing of this call was written to {url!r}. Free some space.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StorageBusyError(
-            f"Another process has held {url!r} for more than {BUSY_SECONDS:g} s; repeat the call."
-        )
+        return StorageBusyError(f"Another process has held {url!r} for more than {BUSY_SECONDS:g} s; repeat the call.")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-        return UnwritableError(
-            f"{url!r} cannot be written ({error}); check the path, its permissions and the disk."
-        )
+        return UnwritableError(f"{url!r} cannot be written ({error}); check the path, its permissions and the disk.")
     return StorageError(f"The memory {url!r} could not be used: {error}.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from titans_core.errors import InvalidQueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class FilterArguments(TypedDict, total=False):
@@ -39,9 +41,7 @@ class Filters:
     where: Mapping[str, Any] | None = None
 
     def __bool__(self) -> bool:
-        return any(
-            part is not None for part in (self.speaker, self.since, self.until, self.session, self.where)
-        )
+        return any(part is not None for part in (self.speaker, self.since, self.until, self.session, self.where))
 
     def sql(self) -> tuple[str, list[Any]]:
         """The conditions as SQL over the table `turns`, each after an AND, and their parameters.
@@ -63,9 +63,7 @@ class Filters:
                 values.append(timestamp(time, name))
         for key, value in (self.where or {}).items():
             if not isinstance(value, str | int | float | None):
-                raise InvalidQueryError(
-                    f"`where` compares single values; {key!r} is a {type(value).__name__}."
-                )
+                raise InvalidQueryError(f"`where` compares single values; {key!r} is a {type(value).__name__}.")
             # The key is a parameter too: no text of the caller's becomes SQL or a JSON path.
             sql.append("AND EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value IS ?)")
             values += [key, value]

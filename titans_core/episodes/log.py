@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from titans_core.episodes.filters import Filters
+
+# A passage's number is its turn's position times this, plus its place in the turn: numbers ascend along the log,
+# also when a turn is updated in its place.
+_PASSAGES = 1 << 20
 
 _TURN = "id, text, speaker, session, at, metadata"
 
@@ -84,9 +89,7 @@ class EpisodeLog:
 
     # ── writing ──
 
-    def append(
-        self, turn: Turn, passages: Sequence[PassageRecord], *, position: int | None = None
-    ) -> TurnRecord:
+    def append(self, turn: Turn, passages: Sequence[PassageRecord], *, position: int | None = None) -> TurnRecord:
         """Append one checked turn with its passages; inside a transaction.
 
         Args:
@@ -102,27 +105,27 @@ class EpisodeLog:
             position, self._number, turn.id, turn.text, turn.speaker, turn.session, turn.at.timestamp(),
             json.dumps(turn.metadata, ensure_ascii=False), _digest(turn),
         )  # fmt: skip
-        position = (
-            self._connection.execute("INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
-            or 0
+        position = self._connection.execute("INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid or 0
+        numbered = tuple(
+            replace(passage, number=position * _PASSAGES + ordinal) for ordinal, passage in enumerate(passages)
         )
-        numbered = tuple(self._append_passage(position, turn, passage) for passage in passages)
+        for passage in numbered:
+            self._append_passage(position, turn, passage)
         return TurnRecord(position, turn.speaker, turn.session, numbered)
 
-    def _append_passage(self, position: int, turn: Turn, passage: PassageRecord) -> PassageRecord:
-        number = (
-            self._connection.execute(
-                'INSERT INTO passages (position, "start", "end", "column", pooled) VALUES (?, ?, ?, ?, ?)',
-                (position, passage.start, passage.end, passage.column.tobytes(), passage.pooled.tobytes()),
-            ).lastrowid
-            or 0
-        )
-        self._connection.execute("INSERT INTO keys VALUES (?, ?)", (number, passage.keys))
+    def _append_passage(self, position: int, turn: Turn, passage: PassageRecord) -> None:
+        self._connection.execute(
+            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                passage.number, position, passage.start, passage.end,
+                passage.column.tobytes(), passage.pooled.tobytes(),
+            ),
+        )  # fmt: skip
+        self._connection.execute("INSERT INTO keys VALUES (?, ?)", (passage.number, passage.keys))
         self._connection.execute(
             f"INSERT INTO {self._words} (rowid, text) VALUES (?, ?)",  # noqa: S608 - a table's number
-            (number, _words_of(turn, passage.start, passage.end)),
+            (passage.number, _words_of(turn, passage.start, passage.end)),
         )
-        return PassageRecord(number, passage.start, passage.end, passage.column, passage.pooled, passage.keys)
 
     def delete(self, positions: Iterable[int]) -> None:
         """Delete turns and start a new epoch, in which all weights are rebuilt; inside a transaction."""
@@ -151,8 +154,7 @@ class EpisodeLog:
         """The tenant's epoch, and the position of the last turn (0 without one)."""
         with translated_errors(self.url):
             epoch, position = self._connection.execute(
-                "SELECT epoch, (SELECT max(position) FROM turns WHERE tenant = number) FROM tenants "
-                "WHERE number = ?",
+                "SELECT epoch, (SELECT max(position) FROM turns WHERE tenant = number) FROM tenants WHERE number = ?",
                 (self._number,),
             ).fetchone()
         return int(epoch), int(position or 0)
@@ -182,9 +184,7 @@ class EpisodeLog:
         """The positions of the turns that pass the filters, in order."""
         sql, values = filters.sql()
         with translated_errors(self.url):
-            return self._column(
-                f"SELECT position FROM turns WHERE tenant = ? {sql} ORDER BY position", values
-            )
+            return self._column(f"SELECT position FROM turns WHERE tenant = ? {sql} ORDER BY position", values)
 
     def position_of(self, id: str) -> int | None:  # noqa: A002 - as above
         """The position of the turn with this id."""
@@ -214,9 +214,9 @@ class EpisodeLog:
                 "WHERE tenant = ? AND position > ? ORDER BY position, number",
                 (self._number, after),
             )
-            for head, group in groupby(rows, key=lambda row: row[:3]):
-                passages = (row[3:] for row in group if row[3] is not None)
-                yield TurnRecord(*head, passages=tuple(_passage(*passage) for passage in passages))
+            for (position, speaker, session), group in groupby(rows, key=lambda row: row[:3]):
+                passages = tuple(_passage(*row[3:]) for row in group if row[3] is not None)
+                yield TurnRecord(position, speaker, session, passages)
 
     def keys(self, numbers: Sequence[int]) -> list[bytes]:
         """The packed keys of passages, in the order asked for."""
@@ -302,9 +302,7 @@ def _turn(id: str, text: str, speaker: str | None, session: str | None, at: floa
 
 
 def _passage(number: int, start: int, end: int, column: bytes, pooled: bytes, keys: bytes) -> PassageRecord:
-    return PassageRecord(
-        number, start, end, np.frombuffer(column, np.float16), np.frombuffer(pooled, np.float16), keys
-    )
+    return PassageRecord(number, start, end, np.frombuffer(column, np.float16), np.frombuffer(pooled, np.float16), keys)
 
 
 def _words_of(turn: Turn, start: int, end: int) -> str:

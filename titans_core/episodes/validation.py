@@ -6,9 +6,12 @@ import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from titans_core.errors import EmptyTurnError, InvalidTenantError, InvalidTurnError
-from titans_core.types import Turn
+
+if TYPE_CHECKING:
+    from titans_core.types import Turn
 
 
 def checked_text(text: object) -> str:
@@ -59,9 +62,7 @@ def checked_tenant(tenant: object) -> str:
         InvalidTenantError: missing, empty or not text.
     """
     if not isinstance(tenant, str) or not tenant.strip():
-        raise InvalidTenantError(
-            f"A memory belongs to one tenant (a user, say): give its name, not {tenant!r}."
-        )
+        raise InvalidTenantError(f"A memory belongs to one tenant (a user, say): give its name, not {tenant!r}.")
     try:
         return _unicode(tenant, "tenant")
     except InvalidTurnError as error:

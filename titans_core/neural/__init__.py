@@ -1,4 +1,4 @@
-"""The fast-weight memory: pure functions over (spec, state). Knows torch, and nothing else of the package but errors."""
+"""The fast-weight memory: pure functions over (spec, state). Knows torch, and of the package only its errors."""
 
 from titans_core.neural.least_squares import surprise, write, write_sequentially
 from titans_core.neural.spec import MemorySpec

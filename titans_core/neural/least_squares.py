@@ -86,7 +86,8 @@ def write(spec: MemorySpec, state: MemoryState, keys: Tensor) -> tuple[MemorySta
 
 
 def _surprise(spec: MemorySpec, projected: Tensor, keys: Tensor) -> Tensor:
-    return spec.ridge * (projected * keys).sum(-1) / (keys * keys).sum(-1)
+    shares: Tensor = spec.ridge * (projected * keys).sum(-1) / (keys * keys).sum(-1)
+    return shares
 
 
 def _retain(spec: MemorySpec, inverse: Tensor) -> Tensor:
@@ -98,4 +99,5 @@ def _retain(spec: MemorySpec, inverse: Tensor) -> Tensor:
         return inverse
     prior = spec.ridge * torch.eye(spec.dim, dtype=inverse.dtype)
     faded = torch.linalg.inv(spec.keep * torch.linalg.inv(inverse) + (1 - spec.keep) * prior)
-    return (faded + faded.T) / 2
+    symmetric: Tensor = (faded + faded.T) / 2
+    return symmetric

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -162,9 +162,7 @@ def _load(name: str, quantization: Quantization | None, device: str) -> Sentence
             model = SentenceTransformer(found.location, model_kwargs=arguments)
     except (OSError, ValueError) as error:
         if found.source == "path":
-            raise ModelNotFoundError(
-                f"The folder {name!r} holds no model that can be loaded: {error}"
-            ) from error
+            raise ModelNotFoundError(f"The folder {name!r} holds no model that can be loaded: {error}") from error
         raise ModelNotFoundError(not_found_message(name)) from error
     return model.eval().requires_grad_(requires_grad=False)
 
@@ -182,7 +180,7 @@ def _fingerprint(model: SentenceTransformer, quantization: Quantization | None) 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Loading takes a second: no progress bar for that, and none switched off for the caller."""
-    shown = cast("bool", transformers_logging.is_progress_bar_enabled())
+    shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
         yield

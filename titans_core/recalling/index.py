@@ -47,9 +47,7 @@ class Index:
         self._last_of_session[record.session] = row
         self._positions.append(record.position)
         self._speaker.append(
-            _NOBODY
-            if record.speaker is None
-            else self.speakers.setdefault(record.speaker, len(self.speakers))
+            _NOBODY if record.speaker is None else self.speakers.setdefault(record.speaker, len(self.speakers))
         )
         self._surprise.append(surprise)
         self._before.append(before)

@@ -118,9 +118,7 @@ def _candidates(
     first = np.searchsorted(passages.turn, near)
     ends = np.searchsorted(passages.turn, near, side="right")
     beside = [
-        start + int(np.argmax(associative[start:end]))
-        for start, end in zip(first, ends, strict=True)
-        if end > start
+        start + int(np.argmax(associative[start:end])) for start, end in zip(first, ends, strict=True) if end > start
     ]
     return np.union1d(found, np.array(beside, np.int64))
 

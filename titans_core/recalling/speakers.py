@@ -35,8 +35,6 @@ def named_speakers(query: str, speakers: Iterable[str]) -> list[str]:
     by_role = [
         speaker
         for speaker in speakers
-        if (pronouns := _ROLES.get(speaker.lower()))
-        and words & pronouns
-        and ("i" in pronouns or not first_person)
+        if (pronouns := _ROLES.get(speaker.lower())) and words & pronouns and ("i" in pronouns or not first_person)
     ]
     return by_name + by_role

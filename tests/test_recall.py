@@ -1,0 +1,162 @@
+"""Recall finds the turn, says why, and keeps to the filters."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from titans_core import Confidence, TitansMemory, Turn
+from titans_core.recalling.fusion import Parts, Weights, fuse
+from titans_core.recalling.speakers import named_speakers
+
+START = datetime(2026, 3, 1, 9, tzinfo=UTC)
+FACTS = [
+    "The secret code is X-8-DELTA-9.",
+    "Alice's favorite color is turquoise.",
+    "The meeting is scheduled for 3pm on Friday.",
+]
+TALK = [
+    ("monday", "Ada", "My brother Tom broke his arm while climbing.", {"topic": "health"}),
+    ("monday", "Ben", "Oh no! Was that in the gym or outside?", {}),
+    ("monday", "Ada", "Outside, near the quarry at Bellever.", {"topic": "place", "year": 2026}),
+    ("tuesday", "Ben", "I finally sold my old Volvo to a neighbour.", {"topic": "car", "paid": True}),
+    ("tuesday", "Ada", "For how much?", {}),
+    ("tuesday", "Ben", "Eleven hundred, and he paid in cash.", {"topic": "car"}),
+]
+
+
+@pytest.fixture(scope="module")
+def talk(reader):
+    with TitansMemory.open(":memory:", tenant="talk", reader=reader) as memory:
+        memory.memorize_many(
+            Turn(
+                text,
+                speaker=speaker,
+                session=session,
+                metadata=metadata,
+                at=START + timedelta(days=number),
+                id=f"t{number}",
+            )
+            for number, (session, speaker, text, metadata) in enumerate(TALK)
+        )
+        yield memory
+
+
+def test_the_facts_of_the_tutorial_are_high_and_what_was_never_said_is_not(memory):
+    for fact in FACTS:
+        memory.memorize(fact, speaker="user")
+    for question, fact in zip(
+        ["What is the secret code?", "What is Alice's favorite color?", "When is the meeting?"], FACTS, strict=True
+    ):
+        found = memory.recall(question)
+        assert (found.best.text, found.confidence) == (fact, Confidence.HIGH)
+    for question in ("What is the address of the meeting?", "What is the capital of Peru?"):
+        assert memory.recall(question).confidence is Confidence.LOW
+
+
+def test_an_empty_memory_knows_nothing(memory):
+    found = memory.recall("Anything?")
+    assert (found.recalls, found.best, found.confidence) == ((), None, Confidence.NONE)
+    assert found  # an answer all the same
+
+
+def test_the_parts_add_up_to_the_score_and_order_the_recalls(talk):
+    found = talk.recall("How much did Ben get for the car?", k=6)
+    assert len(found) == 6
+    for recall in found:
+        assert sum(recall.why.values()) == pytest.approx(recall.score)
+        assert set(recall.why) == {"lexical", "associative", "late", "neighbours", "speaker", "novelty", "length"}
+        assert 0 <= recall.probability <= 1
+        assert -1 <= recall.similarity <= 1
+    scores = [recall.score for recall in found]
+    assert scores == sorted(scores, reverse=True)
+    assert [r.probability for r in found] == sorted((r.probability for r in found), reverse=True)
+
+
+def test_a_turn_gains_from_what_was_said_next_to_it(talk):
+    found = {recall.id: recall for recall in talk.recall("What did Ben sell?", k=6)}
+    # The answer's neighbour stands beside a good turn, the first turn of the other session does not.
+    assert found["t4"].why["neighbours"] > found["t0"].why["neighbours"]
+
+
+def test_k_bounds_the_recalls(talk):
+    assert [len(talk.recall("What happened?", k=k)) for k in (1, 3, 100)] == [1, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"speaker": "Ben"}, {"t1", "t3", "t5"}),
+        ({"session": "monday"}, {"t0", "t1", "t2"}),
+        ({"since": START + timedelta(days=3)}, {"t3", "t4", "t5"}),
+        ({"until": START + timedelta(days=3)}, {"t0", "t1", "t2"}),
+        ({"since": datetime(2026, 3, 2), "until": datetime(2026, 3, 4)}, {"t1", "t2"}),
+        ({"where": {"topic": "car"}}, {"t3", "t5"}),
+        ({"where": {"year": 2026}}, {"t2"}),
+        ({"where": {"paid": True}}, {"t3"}),
+        ({"where": {"topic": "car"}, "speaker": "Ada"}, set()),
+        ({"where": {"topic' OR 1=1 --": "x"}}, set()),
+        ({"speaker": "ben"}, set()),
+        ({"speaker": "B%"}, set()),
+        ({"where": {}}, {"t0", "t1", "t2", "t3", "t4", "t5"}),
+    ],
+)
+def test_filters_bound_recall_and_turns_alike(talk, filters, expected):
+    assert {recall.id for recall in talk.recall("What did the car cost?", k=10, **filters)} == expected
+    assert {turn.id for turn in talk.turns(**filters)} == expected
+
+
+def test_nothing_that_passes_the_filters_is_none(talk):
+    assert talk.recall("What did the car cost?", speaker="Zoe").confidence is Confidence.NONE
+
+
+def test_an_unknown_filter_is_an_error(talk):
+    with pytest.raises(TypeError):
+        talk.recall("What?", colour="blue")
+
+
+def test_the_label_compares_with_the_turns_that_were_asked_for(memory):
+    memory.memorize("The secret code is X-8-DELTA-9.", session="a")
+    memory.memorize("The secret code is K-2-OMEGA-1.", session="b")
+    assert memory.recall("What is the secret code?").confidence is Confidence.LOW  # which of the two?
+    assert memory.recall("What is the secret code?", session="a").confidence is Confidence.HIGH
+
+
+def test_the_passage_of_a_long_turn_is_shown(memory):
+    filler = "There was a lot of talk about nothing in particular that day. " * 12
+    memory.memorize(filler + "By the way, the spare key is with Maria. " + filler, speaker="user")
+    memory.memorize("I like tea.", speaker="user")
+    best = memory.recall("Who has the spare key?").best
+    assert "spare key is with Maria" in best.passage
+    assert len(best.passage) < 500 < len(best.text)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("What did Ada plant?", ["Ada Lovelace"]),
+        ("what did LOVELACE plant", ["Ada Lovelace"]),
+        ("When is my train?", ["user"]),
+        ("What did you recommend?", ["assistant"]),
+        ("Can you tell me when I moved?", ["user"]),
+        ("Is Adam at home?", []),
+        ("Ada's and Ben's car?", ["Ada Lovelace", "Ben"]),
+        ("", []),
+    ],
+)
+def test_a_question_names_speakers_by_name_or_pronoun(query, named):
+    assert named_speakers(query, ["Ada Lovelace", "Ben", "user", "assistant", "1", "?"]) == named
+
+
+def test_without_differences_no_part_decides():
+    same = np.ones(3, np.float32)
+    parts = Parts(same, same, same, np.zeros(3, bool), same, np.ones(3, np.int32), np.full(3, -1), np.full(3, -1))
+    assert all((values == 0).all() for values in fuse(parts, Weights()).values())
+
+
+def test_only_turns_of_the_same_session_are_neighbours(memory):
+    for number, session in enumerate(["a", "b", "a", "b", "a"]):
+        memory.memorize(f"Turn {number}", session=session)
+    turns = memory._cache.index.turns()
+    assert turns.before.tolist() == [-1, -1, 0, 1, 2]
+    assert turns.after.tolist() == [2, 3, 4, -1, -1]
