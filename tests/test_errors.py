@@ -92,8 +92,8 @@ def test_an_id_that_is_taken(memory):
 
 
 def test_an_unknown_id(memory):
-    for method in (memory.get, memory.forget, lambda id: memory.update(id, "text")):
-        with pytest.raises(UnknownTurnError, match="'nobody'.*lists them"):
+    for method in (memory.get, memory.forget, lambda name: memory.update(name, "text")):
+        with pytest.raises(UnknownTurnError, match=r"'nobody'.*lists them"):
             method("nobody")
 
 

@@ -17,7 +17,7 @@ def output(tmp_path_factory):
     path = tmp_path_factory.mktemp("demo") / "nora.db"
     environment = os.environ | {"COLUMNS": "600", "PYTHONIOENCODING": "utf-8"}
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait crawl on a busy machine
-    done = subprocess.run(  # noqa: S603 - our own script
+    done = subprocess.run(
         [sys.executable, QUICKSTART, path], env=environment, capture_output=True, encoding="utf-8", timeout=300
     )
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ HEAVY = {"torch", "transformers", "sentence_transformers", "bitsandbytes"}
 
 
 def run(code, *flags):
-    return subprocess.run(  # noqa: S603  # our own interpreter and code
+    return subprocess.run(  # our own interpreter and code
         [sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
 

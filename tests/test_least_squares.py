@@ -1,5 +1,7 @@
 """The neural memory learns what its equations say."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -72,7 +74,7 @@ def test_surprise_is_one_for_the_first_key_and_falls_with_every_repetition():
         state, one = write(spec, state, key)
         seen.append(float(one))
     assert seen[0] == pytest.approx(1.0)
-    assert all(later < earlier for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(seen))
     assert seen[-1] < 0.1
     # λ / (λ + n) after n repetitions.
     assert seen[299] == pytest.approx(30 / (30 + 299))

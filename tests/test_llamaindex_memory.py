@@ -100,6 +100,14 @@ def test_the_label_is_not_that_of_the_questions_own_turn(chat):
     assert '<memory confidence="low">' in chat.get()[0].content
 
 
+def test_the_label_is_set_by_the_memorys_own_strategy(reader):
+    with TitansMemory.open(":memory:", tenant="alice", reader=reader, strategy="fixed_threshold") as memory:
+        memory.memorize_many([FACT, "The secret code was X-8-DELTA-9."])  # no gap: low by the default rule
+        chat = TitansChatMemory.from_defaults(memory=memory)
+        chat.put(user(QUESTION))
+        assert '<memory confidence="high">' in chat.get()[0].content
+
+
 def test_nothing_known_adds_nothing(memory):
     chat = TitansChatMemory.from_defaults(memory=memory)
     assert chat.get() == []

@@ -1,5 +1,7 @@
 """Long turns are split where a reader can follow."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ def test_no_character_but_white_space_is_lost(text):
     passages = split_passages(text)
     kept = "".join(passage.of(text) for passage in passages)
     assert "".join(kept.split()) == "".join(text.split())
-    assert all(earlier.end <= later.start for earlier, later in zip(passages, passages[1:], strict=False))
+    assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(passages))
     assert all(passage.of(text).strip() == passage.of(text) != "" for passage in passages)
 
 

@@ -98,6 +98,7 @@ def test_k_bounds_the_recalls(talk):
         ({"where": {"topic' OR 1=1 --": "x"}}, set()),
         ({"speaker": "ben"}, set()),
         ({"speaker": "B%"}, set()),
+        ({"except_texts": [TALK[3][2], TALK[4][2]]}, {"t0", "t1", "t2", "t5"}),
         ({"where": {}}, {"t0", "t1", "t2", "t3", "t4", "t5"}),
     ],
 )

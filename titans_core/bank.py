@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
-from titans_core.memory import TitansMemory, make_reader
+from titans_core.memory import TitansMemory
+from titans_core.reading import make_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +25,18 @@ class MemoryBank:
     """
 
     def __init__(
-        self, url: str | Path, *, reader: Reader | str | None = None, strategy: Strategy | str | None = None
+        self,
+        url: str | Path,
+        *,
+        reader: Reader | str | None = None,
+        strategy: Strategy | str | None = None,
+        keep: float = 1.0,
     ) -> None:
         """Arguments as for `TitansMemory.open`; the file is opened with the first tenant."""
         self._url = url
         self._reader = make_reader(reader)
         self._strategy = strategy
+        self._keep = keep
         self._memories: dict[str, TitansMemory] = {}
         self._lock = threading.Lock()
 
@@ -43,7 +50,9 @@ class MemoryBank:
         with self._lock:
             memory = self._memories.get(name)
             if memory is None or memory.closed:
-                memory = TitansMemory.open(self._url, tenant=name, reader=self._reader, strategy=self._strategy)
+                memory = TitansMemory.open(
+                    self._url, tenant=name, reader=self._reader, strategy=self._strategy, keep=self._keep
+                )
                 self._memories[name] = memory
             return memory
 

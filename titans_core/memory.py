@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from transformers.utils import logging as transformers_logging
 
@@ -17,13 +15,14 @@ from titans_core.confidence import make_strategy
 from titans_core.episodes import EpisodeLog, Filters, checked_tenant, checked_text, checked_turn
 from titans_core.errors import ClosedMemoryError, InvalidQueryError, StorageError, UnknownTurnError
 from titans_core.neural import MemorySpec
-from titans_core.reading import load_reader
+from titans_core.reading import make_reader
 from titans_core.recalling import recollect
+from titans_core.twins import off_loop
 from titans_core.types import Memorized, Recollection, Stats, Turn
 from titans_core.writing import append_turns, read_passages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -32,33 +31,8 @@ if TYPE_CHECKING:
     from titans_core.episodes import FilterArguments
     from titans_core.reading import Reader
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 BATCH = 64
 """Turns that `memorize_many` reads and commits together."""
-
-
-def _off_loop(
-    method: Callable[Concatenate[TitansMemory, P], R],
-) -> Callable[Concatenate[TitansMemory, P], Coroutine[Any, Any, R]]:
-    """The async twin of a method: the same, in a worker thread."""
-
-    async def twin(self: TitansMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.to_thread(method, self, *args, **kwargs)
-
-    twin.__name__ = f"a{method.__name__}"
-    twin.__doc__ = f"`{method.__name__}` off the event loop."
-    # Help and editors show the method's own arguments.
-    twin.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
-    return twin
-
-
-def make_reader(reader: Reader | str | None) -> Reader:
-    """A reader from itself, from a model's name, or the default from None."""
-    if reader is None:
-        return load_reader()
-    return load_reader(reader) if isinstance(reader, str) else reader
 
 
 class TitansMemory:
@@ -72,14 +46,14 @@ class TitansMemory:
             memory.recall("What is the secret code?").best.text
     """
 
-    def __init__(self, log: EpisodeLog, reader: Reader, strategy: Strategy) -> None:
+    def __init__(self, log: EpisodeLog, reader: Reader, strategy: Strategy, spec: MemorySpec) -> None:
         """Use `open`."""
         self._log = log
         self._reader = reader
         self._strategy = strategy
         self._lock = threading.RLock()
         self._closed = False
-        self._cache = Cache(log, MemorySpec(dim=reader.dim))
+        self._cache = Cache(log, spec)
 
     @classmethod
     def open(
@@ -89,6 +63,7 @@ class TitansMemory:
         tenant: str,
         reader: Reader | str | None = None,
         strategy: Strategy | str | None = None,
+        keep: float = 1.0,
     ) -> Self:
         """Open a tenant's memory, or begin one.
 
@@ -98,18 +73,23 @@ class TitansMemory:
             reader: a reader, or a model's name or path; None for all-MiniLM-L6-v2 in 4 bit.
             strategy: what labels recalls, an object or a name of `titans_core.confidence.STRATEGIES`; None for
                 the tutorial's rule.
+            keep: retention, in (0, 1]: the share of what they know that the weights keep for each passage they
+                learn. Below 1 they forget the old slowly; the log never does. Opened with another value, the
+                weights are relearned.
 
         Raises:
             InvalidTenantError: the tenant is missing.
+            InvalidSpecError: `keep` is out of range.
             ReaderError: the model cannot be had, or the file was written with another.
             StorageError: the file cannot be used; the subclass says why.
         """
         tenant = checked_tenant(tenant)
         chosen = make_strategy(strategy)
         reader = make_reader(reader)
+        spec = MemorySpec(dim=reader.dim, keep=keep)
         log = EpisodeLog(url, tenant, reader=reader.fingerprint, dim=reader.dim)
         try:
-            return cls(log, reader, chosen)
+            return cls(log, reader, chosen, spec)
         except BaseException:
             log.close()
             raise
@@ -196,7 +176,8 @@ class TitansMemory:
             query: a question or any text.
             k: the most recalls to return; at least 1.
             strategy: labels this recall instead of the memory's own.
-            filters: only turns that pass: `speaker`, `since`, `until`, `session`, `where` (see `Filters`).
+            filters: only turns that pass: `speaker`, `since`, `until`, `session`, `where`,
+                `except_texts` (see `Filters`).
 
         Raises:
             InvalidQueryError: the query is empty, or an argument out of range.
@@ -333,17 +314,17 @@ class TitansMemory:
                 self._cache.save_snapshot()
             self._log.close()
 
-    amemorize = _off_loop(memorize)
-    amemorize_many = _off_loop(memorize_many)
-    arecall = _off_loop(recall)
-    aforget = _off_loop(forget)
-    aupdate = _off_loop(update)
-    aget = _off_loop(get)
-    aturns = _off_loop(turns)
-    aexport = _off_loop(export)
-    aimport_ = _off_loop(import_)
-    astats = _off_loop(stats)
-    aclose = _off_loop(close)
+    amemorize = off_loop(memorize)
+    amemorize_many = off_loop(memorize_many)
+    arecall = off_loop(recall)
+    aforget = off_loop(forget)
+    aupdate = off_loop(update)
+    aget = off_loop(get)
+    aturns = off_loop(turns)
+    aexport = off_loop(export)
+    aimport_ = off_loop(import_)
+    astats = off_loop(stats)
+    aclose = off_loop(close)
 
     def __enter__(self) -> Self:
         return self

@@ -4,56 +4,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable  # noqa: TC003  # pydantic reads it
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.memory.types import BaseMemory
 from llama_index.core.utils import get_tokenizer
 
 import titans_core
-from titans_core import Confidence
-from titans_core.confidence import make_strategy
 from titans_core.errors import InvalidQueryError, StorageError, UnsupportedUrlError
-from titans_llamaindex.messages import insert, quote, turn_of, unseen, window, words
+from titans_llamaindex.messages import turn_of, unseen
+from titans_llamaindex.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llama_index.core.llms.llm import LLM
 
-    from titans_core import Recollection, TitansMemory, Turn
+    from titans_core import TitansMemory, Turn
 
 _TOKEN_LIMIT = 3000  # what LlamaIndex takes where it does not know the model
 _HISTORY_SHARE = 0.75  # of the model's context window; the rest is for prompts and the answer
-_RECALL_SHARE = 0.25  # of the token limit, at most
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One `get`.
-
-    Attributes:
-        history: the conversation as it was then.
-        kept: what is left of it if recalls are put in.
-        room: tokens for everything.
-        query: what to recall for; "" for nothing.
-        asks_next: see `insert`.
-    """
-
-    history: list[ChatMessage]
-    kept: list[ChatMessage]
-    room: int
-    query: str
-    asks_next: bool
-
-    @property
-    def known(self) -> set[str]:
-        """Texts that must not be recalled: the model is given them anyway."""
-        return {self.query, *((message.content or "").strip() for message in self.kept)}
 
 
 class TitansChatMemory(BaseMemory):
@@ -178,8 +151,9 @@ class TitansChatMemory(BaseMemory):
             InvalidQueryError: `initial_token_count` exceeds the limit (a ValueError).
         """
         request = self._request(input, initial_token_count)
-        found = self._memory.recall(request.query, k=self._wanted(request)) if request.query else None
-        return self._respond(request, found)
+        if not request.query:
+            return request.respond(None)
+        return request.respond(self._memory.recall(request.query, k=self.k, except_texts=request.known))
 
     async def aget(
         self,
@@ -189,8 +163,9 @@ class TitansChatMemory(BaseMemory):
     ) -> list[ChatMessage]:
         """`get` off the event loop."""
         request = self._request(input, initial_token_count)
-        found = await self._memory.arecall(request.query, k=self._wanted(request)) if request.query else None
-        return self._respond(request, found)
+        if not request.query:
+            return request.respond(None)
+        return request.respond(await self._memory.arecall(request.query, k=self.k, except_texts=request.known))
 
     def get_all(self) -> list[ChatMessage]:
         """The whole conversation, without recalls; copies."""
@@ -272,42 +247,11 @@ class TitansChatMemory(BaseMemory):
     def _turns(self, messages: Iterable[ChatMessage]) -> list[Turn]:
         return [turn for message in messages if (turn := turn_of(message, self.session_id))]
 
-    def _tokens(self, message: ChatMessage) -> int:
-        return len(self.tokenizer_fn(words(message)))
-
-    def _request(self, question: str | ChatMessage | None, initial_token_count: int) -> _Request:
+    def _request(self, question: str | ChatMessage | None, initial_token_count: int) -> Request:
         room = self.token_limit - initial_token_count
         if room < 0:
             raise InvalidQueryError(
                 f"Initial token count exceeds token limit ({initial_token_count} > {self.token_limit}): "
                 "shorten the system prompt or raise `token_limit`."
             )
-        history = list(self._messages)
-        kept = window(history, room - int(room * _RECALL_SHARE), self._tokens)
-        asks_next = question is not None
-        if question is None:
-            question = next((said for said in reversed(history) if said.role == MessageRole.USER), "")
-        query = question if isinstance(question, str) else question.content or ""
-        return _Request(history, kept, room, query.strip(), asks_next)
-
-    def _wanted(self, request: _Request) -> int:
-        # The question's own turn and the rest of the history match best, and are taken out again.
-        return self.k + len(request.known)
-
-    def _respond(self, request: _Request, found: Recollection | None) -> list[ChatMessage]:
-        block = self._block(request, found) if found is not None else ""
-        if not block:
-            return copy.deepcopy(window(request.history, request.room, self._tokens))
-        return insert(copy.deepcopy(request.kept), block, asks_next=request.asks_next)
-
-    def _block(self, request: _Request, found: Recollection) -> str:
-        known = request.known
-        new = [recall for recall in found if recall.text.strip() not in known]
-        label = found.confidence
-        if len(new) < len(found):
-            # It may have been the label of the question's own turn.
-            label = make_strategy(None).label([recall.similarity for recall in new])
-        if label is Confidence.NONE:
-            return ""
-        budget = int(request.room * _RECALL_SHARE)
-        return quote(new[: self.k], label, lambda block: len(self.tokenizer_fn(block)) <= budget)
+        return Request(list(self._messages), question, room, self.tokenizer_fn)

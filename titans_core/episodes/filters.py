@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from titans_core.errors import InvalidQueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 class FilterArguments(TypedDict, total=False):
@@ -20,6 +21,7 @@ class FilterArguments(TypedDict, total=False):
     until: datetime | None
     session: str | None
     where: Mapping[str, Any] | None
+    except_texts: Collection[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Filters:
         until: said before this time.
         session: of exactly this session.
         where: the metadata hold each of these keys with this value (str, int, float, bool or None).
+        except_texts: the text is none of these, which the caller has already.
     """
 
     speaker: str | None = None
@@ -39,9 +42,11 @@ class Filters:
     until: datetime | None = None
     session: str | None = None
     where: Mapping[str, Any] | None = None
+    except_texts: Collection[str] | None = None
 
     def __bool__(self) -> bool:
-        return any(part is not None for part in (self.speaker, self.since, self.until, self.session, self.where))
+        parts = (self.speaker, self.since, self.until, self.session, self.where, self.except_texts)
+        return any(part is not None for part in parts)
 
     def sql(self) -> tuple[str, list[Any]]:
         """The conditions as SQL over the table `turns`, each after an AND, and their parameters.
@@ -67,6 +72,9 @@ class Filters:
             # The key is a parameter too: no text of the caller's becomes SQL or a JSON path.
             sql.append("AND EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value IS ?)")
             values += [key, value]
+        if self.except_texts is not None:
+            sql.append("AND text NOT IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(list(self.except_texts)))
         return " ".join(sql), values
 
 

@@ -21,6 +21,8 @@ from titans_core.types import Reading
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from titans_core.reading.reader import Reader
+
 Quantization = Literal["nf4", "int8"]
 
 BATCH = 32
@@ -143,6 +145,13 @@ def load_reader(
 ) -> EncoderReader:
     """An `EncoderReader` that all memories of this process share; arguments and errors as there."""
     return EncoderReader(model, quantization=quantization, device=device)
+
+
+def make_reader(reader: Reader | str | None) -> Reader:
+    """A reader from itself, from a model's name or path, or the default from None; loaded once for all."""
+    if reader is None:
+        return load_reader()
+    return load_reader(reader) if isinstance(reader, str) else reader
 
 
 def _load(name: str, quantization: Quantization | None, device: str) -> SentenceTransformer:

@@ -34,6 +34,7 @@ def token_weights(spec: MemorySpec, state: MemoryState, keys: NDArray[np.float32
 
 
 def associative_scores(
+    spec: MemorySpec,
     state: MemoryState,
     columns: NDArray[np.float32],
     keys: NDArray[np.float32],
@@ -44,6 +45,7 @@ def associative_scores(
     The square root keeps one token from deciding alone.
 
     Args:
+        spec: the memory's constants.
         state: what the memory has learned.
         columns: float32 (m, d), Y; one row for each passage.
         keys: float32 (q, d), the query's.
@@ -56,5 +58,8 @@ def associative_scores(
     # products could serve it.
     projected = keys @ state.inverse.float().numpy()
     answers = np.sqrt(np.maximum(projected @ columns.T, 0))
+    if spec.keep < 1:
+        # Retention fades a passage's values once for each passage written after it.
+        answers *= np.sqrt(spec.keep ** np.arange(len(columns) - 1, -1, -1, dtype=np.float32))
     scores: NDArray[np.float32] = weights @ answers
     return scores

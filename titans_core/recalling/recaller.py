@@ -66,7 +66,7 @@ def rank(
     turns, passages = index.turns(), index.passages()
     token = token_weights(spec, state, reading.keys)
     lexical = lexical_scores(log, query, passages.numbers)
-    associative = associative_scores(state, passages.columns, reading.keys, token)
+    associative = associative_scores(spec, state, passages.columns, reading.keys, token)
     chosen = _candidates(lexical, associative, turns, passages, allowed)
     if not len(chosen):
         return []
