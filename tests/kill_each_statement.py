@@ -50,7 +50,7 @@ def inspect(path, reader, last):
             "stored": [turn.text for turn in memory.turns()],
             "integrity": log._connection.execute("PRAGMA integrity_check").fetchone()[0],
             "distance_to_replay": float((state.inverse - cache.state.inverse).abs().max()),
-            "found_by_words": bool(log.match("porto")),
+            "found_by_words": bool(log.frequency("porto")),
         }
 
 

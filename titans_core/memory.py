@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from titans_core.episodes import FilterArguments
     from titans_core.reading import Reader
 
-BATCH = 64
+BATCH = 256
 """Turns that `memorize_many` reads and commits together."""
 
 

@@ -237,12 +237,23 @@ class EpisodeLog:
             spans = {number: (start, end) for number, start, end in rows}
         return [spans[number] for number in numbers]
 
-    def match(self, expression: str) -> list[tuple[int, float]]:
-        """Full-text search: (passage number, BM25 score, higher is better) of each passage that matches."""
+    def frequency(self, word: str) -> int:
+        """The number of passages that hold a word, or another of its stem."""
+        with translated_errors(self.url):
+            [count] = self._connection.execute(
+                f"SELECT count(*) FROM {self._words} WHERE {self._words} MATCH ?",  # noqa: S608 - a table's number
+                (_quoted(word),),
+            ).fetchone()
+        return int(count)
+
+    def match(self, words: Sequence[str], *, limit: int) -> list[tuple[int, float]]:
+        """Full-text search: (passage number, BM25 score) of the best passages with any of the words, best first."""
+        if not words:
+            return []
         with translated_errors(self.url):
             return self._connection.execute(
-                f"SELECT rowid, -bm25({self._words}) FROM {self._words} WHERE {self._words} MATCH ?",  # noqa: S608
-                (expression,),
+                f"SELECT rowid, -rank FROM {self._words} WHERE {self._words} MATCH ? ORDER BY rank LIMIT ?",  # noqa: S608
+                (" OR ".join(map(_quoted, words)), limit),
             ).fetchall()
 
     # ── weights ──
@@ -304,6 +315,11 @@ def _turn(id: str, text: str, speaker: str | None, session: str | None, at: floa
 
 def _passage(number: int, start: int, end: int, column: bytes, pooled: bytes, keys: bytes) -> PassageRecord:
     return PassageRecord(number, start, end, np.frombuffer(column, np.float16), np.frombuffer(pooled, np.float16), keys)
+
+
+def _quoted(word: str) -> str:
+    """A word as a full-text expression: quoted, it is never an operator."""
+    return '"' + word.replace('"', '""') + '"'
 
 
 def _words_of(turn: Turn, start: int, end: int) -> str:

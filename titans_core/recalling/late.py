@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from titans_core.episodes import unpack_codes
 
@@ -42,7 +43,8 @@ def late_scores(
     # so that no centred copy of the keys is made.
     codes = unpack_codes(b"".join(packed), len(mean))
     centred = _unit(query - mean)
-    products = np.concatenate([centred, mean[None]]) @ codes.T
+    both = torch.from_numpy(np.concatenate([centred, mean[None]]))
+    products = (both @ torch.from_numpy(codes).T).numpy()
     lengths = np.sqrt(np.einsum("kd,kd->k", codes, codes))
     products /= lengths
     distances = np.sqrt(np.maximum(1 - 2 * products[-1] + mean @ mean, 1e-9))

@@ -28,13 +28,20 @@ CANDIDATES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A candidate: the row of its turn, its best passage's number, its score and the score's parts."""
+class Ranking:
+    """The c candidate turns, best first.
 
-    row: int
-    passage: int
-    score: float
-    why: Mapping[str, float]
+    Attributes:
+        rows: (c,), of the turns in the index.
+        passages: (c,), numbers of their best passages.
+        scores: (c,), the sums of the parts.
+        parts: by name, (c,) each.
+    """
+
+    rows: NDArray[np.int64]
+    passages: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    parts: Mapping[str, NDArray[np.float64]]
 
 
 def rank(
@@ -47,8 +54,8 @@ def rank(
     state: MemoryState,
     allowed: NDArray[np.bool_] | None,
     weights: Weights,
-) -> list[Ranked]:
-    """Rank the turns that may answer a query, best first.
+) -> Ranking | None:
+    """Rank the turns that may answer a query, best first; None if there is none.
 
     Candidates come from BM25 and from the neural memory, with the turns next to them; late interaction reads the
     token keys of these only.
@@ -69,7 +76,7 @@ def rank(
     associative = associative_scores(spec, state, passages.columns, reading.keys, token)
     chosen = _candidates(lexical, associative, turns, passages, allowed)
     if not len(chosen):
-        return []
+        return None
     mean = (state.key_sum / max(state.tokens, 1)).float().numpy()
     late = late_scores(reading.keys, token, mean, log.keys(passages.numbers[chosen].tolist()))
     rows, starts = np.unique(passages.turn[chosen], return_index=True)
@@ -88,15 +95,13 @@ def rank(
     )
     scored = fuse(parts, weights)
     total = np.sum(list(scored.values()), axis=0)
-    return [
-        Ranked(
-            row=int(rows[place]),
-            passage=int(passages.numbers[chosen[best[place]]]),
-            score=float(total[place]),
-            why={name: float(values[place]) for name, values in scored.items()},
-        )
-        for place in np.argsort(-total, kind="stable")
-    ]
+    order = np.argsort(-total, kind="stable")
+    return Ranking(
+        rows=rows[order],
+        passages=passages.numbers[chosen[best]][order],
+        scores=total[order],
+        parts={name: values[order] for name, values in scored.items()},
+    )
 
 
 def _candidates(

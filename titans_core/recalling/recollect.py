@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from titans_core.recalling.fusion import Weights
 from titans_core.recalling.recaller import rank
 from titans_core.types import Recall, Recollection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from titans_core.confidence import Strategy
     from titans_core.episodes import EpisodeLog, Filters
     from titans_core.neural import MemorySpec, MemoryState
     from titans_core.recalling.index import Index
-    from titans_core.recalling.recaller import Ranked
+    from titans_core.recalling.recaller import Ranking
     from titans_core.types import Reading
 
 
@@ -47,7 +50,7 @@ def recollect(
         state: what it has learned.
     """
     allowed = np.isin(index.turns().positions, log.positions(filters)) if filters else None
-    ranked = rank(
+    ranking = rank(
         query,
         reading,
         log=log,
@@ -57,45 +60,41 @@ def recollect(
         allowed=allowed,
         weights=Weights(),
     )
-    if not ranked:
+    if ranking is None:
         return Recollection(query, (), strategy.label([]))
     similarities = _similarities(index, reading.pooled)
+    first = ranking.rows[0]
     others = np.ones(len(similarities), bool) if allowed is None else allowed.copy()
-    others[ranked[0].row] = False
-    label = strategy.label([similarities[ranked[0].row], *similarities[others]])
-    probabilities = _softmax(np.array([candidate.score for candidate in ranked]))
-    spans = log.spans([candidate.passage for candidate in ranked[:k]])
-    recalls = (
-        _recall(log, index, candidate, span, probability, similarities)
-        for candidate, span, probability in zip(ranked[:k], spans, probabilities[:k], strict=True)
-    )
-    return Recollection(query, tuple(recalls), label)
+    others[first] = False
+    label = strategy.label([float(similarities[first]), *similarities[others].tolist()])
+    return Recollection(query, tuple(_recalls(log, index, ranking, similarities, k)), label)
 
 
-def _recall(
-    log: EpisodeLog,
-    index: Index,
-    candidate: Ranked,
-    span: tuple[int, int],
-    probability: float,
-    similarities: NDArray[np.float32],
-) -> Recall:
-    turn = log.turn_at(int(index.turns().positions[candidate.row]))
-    return Recall(
-        turn=turn,
-        score=candidate.score,
-        probability=float(probability),
-        similarity=float(similarities[candidate.row]),
-        passage=turn.text[slice(*span)],
-        why=candidate.why,
-    )
+def _recalls(
+    log: EpisodeLog, index: Index, ranking: Ranking, similarities: NDArray[np.float32], k: int
+) -> Iterator[Recall]:
+    """The first k of the ranking, with their texts."""
+    probabilities = _softmax(ranking.scores)
+    positions = index.turns().positions
+    for place, (start, end) in enumerate(log.spans(ranking.passages[:k].tolist())):
+        row = ranking.rows[place]
+        turn = log.turn_at(int(positions[row]))
+        yield Recall(
+            turn=turn,
+            score=float(ranking.scores[place]),
+            probability=float(probabilities[place]),
+            similarity=float(similarities[row]),
+            passage=turn.text[start:end],
+            why={name: float(values[place]) for name, values in ranking.parts.items()},
+        )
 
 
 def _similarities(index: Index, query: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosine between the query and each turn: its best passage's."""
     passages = index.passages()
     starts = np.searchsorted(passages.turn, np.arange(len(index.turns().positions)))
-    similarities: NDArray[np.float32] = np.maximum.reduceat(passages.pooled @ query, starts)
+    cosines = (torch.from_numpy(passages.pooled) @ torch.from_numpy(query)).numpy()
+    similarities: NDArray[np.float32] = np.maximum.reduceat(cosines, starts)
     return similarities
 
 
