@@ -57,9 +57,9 @@ def associative_scores(
     # The small product first: then a read is a search in columns that never change, and any index for inner
     # products could serve it.
     projected = torch.from_numpy(keys) @ state.inverse.float()
-    answers = (projected @ torch.from_numpy(columns).T).clamp_(min=0).sqrt_().numpy()
+    answers = (torch.from_numpy(columns) @ projected.T).clamp_(min=0).sqrt_()
+    scores: NDArray[np.float32] = (answers @ torch.from_numpy(weights)).numpy()
     if spec.keep < 1:
         # Retention fades a passage's values once for each passage written after it.
-        answers *= np.sqrt(spec.keep ** np.arange(len(columns) - 1, -1, -1, dtype=np.float32))
-    scores: NDArray[np.float32] = weights @ answers
+        scores *= np.sqrt(spec.keep ** np.arange(len(columns) - 1, -1, -1, dtype=np.float32))
     return scores

@@ -41,18 +41,16 @@ def late_scores(
         return scores
     # The codes are whole numbers in proportion to the keys: one product serves the cosines and the centring,
     # so that no centred copy of the keys is made.
-    codes = unpack_codes(b"".join(packed), len(mean))
+    codes = torch.from_numpy(unpack_codes(b"".join(packed), len(mean)))
     centred = _unit(query - mean)
-    both = torch.from_numpy(np.concatenate([centred, mean[None]]))
-    products = (both @ torch.from_numpy(codes).T).numpy()
-    lengths = np.sqrt(np.einsum("kd,kd->k", codes, codes))
-    products /= lengths
-    distances = np.sqrt(np.maximum(1 - 2 * products[-1] + mean @ mean, 1e-9))
-    cosines = (products[:-1] - (centred @ mean)[:, None]) / distances
+    products = codes @ torch.from_numpy(np.concatenate([centred, mean[None]])).T
+    products /= torch.linalg.vector_norm(codes, dim=1, keepdim=True)
+    distances = (1 - 2 * products[:, -1:] + float(mean @ mean)).clamp_(min=1e-9).sqrt_()
+    cosines = ((products[:, :-1] - torch.from_numpy(centred @ mean)) / distances).numpy()
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     found = counts > 0
-    best = np.maximum.reduceat(cosines, starts[found], axis=1)
-    scores[found] = weights @ best / weights.sum()
+    best = np.maximum.reduceat(cosines, starts[found], axis=0)
+    scores[found] = best @ weights / weights.sum()
     return scores
 
 
