@@ -55,7 +55,8 @@ def test_the_bytes_are_gone_from_the_file(reader, tmp_path):
         memory.forget("pin")
         files = list(tmp_path.iterdir())
         assert path in files
-        assert not any(b"xylophone" in file.read_bytes() for file in files)
+        # Without the ends of the word: the full-text index keeps stems, and shares the beginnings of words.
+        assert not any(b"ylopho" in file.read_bytes() for file in files)
         assert any(b"Lisbon" in file.read_bytes() for file in files)
 
 

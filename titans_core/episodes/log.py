@@ -140,6 +140,8 @@ class EpisodeLog:
                     (number, _words_of(turn, start, end)),
                 )
             self._connection.execute("DELETE FROM turns WHERE position = ?", (position,))
+        # Until its parts are merged, the full-text index only marks words as deleted and keeps their stems.
+        self._connection.execute(f"INSERT INTO {self._words} ({self._words}) VALUES ('optimize')")  # noqa: S608
         self._connection.execute("DELETE FROM snapshots WHERE tenant = ?", (self._number,))
         self._connection.execute("UPDATE tenants SET epoch = epoch + 1 WHERE number = ?", (self._number,))
 
