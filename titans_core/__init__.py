@@ -9,12 +9,12 @@
 `import titans_core` loads no torch: what needs it is imported on first use.
 """
 
-from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from titans_core import errors
 from titans_core.errors import TitansError
+from titans_core.lazy import lazy_names
 from titans_core.types import Confidence, Memorized, Recall, Recollection, Stats, Turn
 
 if TYPE_CHECKING:
@@ -37,16 +37,7 @@ __all__ = [
     "errors",
 ]
 
-_LAZY = {"MemoryBank": "titans_core.bank", "TitansMemory": "titans_core.memory"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        value = getattr(import_module(_LAZY[name]), name)
-        globals()[name] = value
-        return value
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+__getattr__ = lazy_names(__name__, {"MemoryBank": "titans_core.bank", "TitansMemory": "titans_core.memory"})
 
 
 def __dir__() -> list[str]:

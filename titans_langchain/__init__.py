@@ -10,10 +10,10 @@
 `import titans_langchain` loads neither torch nor LangChain: each name is imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from titans_core import __version__
+from titans_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from titans_langchain.history import TitansChatMessageHistory
@@ -21,25 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TitansChatMessageHistory", "TitansRetriever", "__version__"]
 
-_LAZY = {
-    "TitansChatMessageHistory": "titans_langchain.history",
-    "TitansRetriever": "titans_langchain.retriever",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        try:
-            value = getattr(import_module(_LAZY[name]), name)
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "langchain_core":
-                raise
-            message = "LangChain is not installed; run: pip install 'titans-core[langchain]'"
-            raise ModuleNotFoundError(message, name=error.name) from error
-        globals()[name] = value
-        return value
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "TitansChatMessageHistory": "titans_langchain.history",
+        "TitansRetriever": "titans_langchain.retriever",
+    },
+    needs="langchain_core",
+    extra="langchain",
+)
 
 
 def __dir__() -> list[str]:

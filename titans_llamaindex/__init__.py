@@ -10,10 +10,10 @@
 `import titans_llamaindex` loads neither torch nor LlamaIndex: each name is imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from titans_core import __version__
+from titans_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from titans_llamaindex.memory import TitansChatMemory
@@ -21,25 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TitansChatMemory", "TitansRetriever", "__version__"]
 
-_LAZY = {
-    "TitansChatMemory": "titans_llamaindex.memory",
-    "TitansRetriever": "titans_llamaindex.retriever",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        try:
-            value = getattr(import_module(_LAZY[name]), name)
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "llama_index":
-                raise
-            message = "LlamaIndex is not installed; run: pip install 'titans-core[llamaindex]'"
-            raise ModuleNotFoundError(message, name=error.name) from error
-        globals()[name] = value
-        return value
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "TitansChatMemory": "titans_llamaindex.memory",
+        "TitansRetriever": "titans_llamaindex.retriever",
+    },
+    needs="llama_index",
+    extra="llamaindex",
+)
 
 
 def __dir__() -> list[str]:

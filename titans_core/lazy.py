@@ -1,0 +1,38 @@
+"""Names of a package that are imported on first use, so that importing the package is cheap (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, str], *, needs: str | None = None, extra: str | None = None
+) -> Callable[[str], Any]:
+    """A package's `__getattr__`.
+
+    Args:
+        package: the package's name.
+        homes: for each lazy name the module that it lives in.
+        needs: the top-level module of a framework that these modules import.
+        extra: what to install if that is missing.
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            value = getattr(import_module(homes[name]), name)
+        except ModuleNotFoundError as error:
+            if needs is None or (error.name or "").partition(".")[0] != needs:
+                raise
+            message = f"{package} needs {needs}, which is not installed; run: pip install 'titans-core[{extra}]'"
+            raise ModuleNotFoundError(message, name=error.name) from error
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get
