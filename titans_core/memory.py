@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from titans_core.episodes import FilterArguments
     from titans_core.reading import Reader
 
-BATCH = 256
+BATCH = 512
 """Turns that `memorize_many` reads and commits together."""
 
 

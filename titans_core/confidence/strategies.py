@@ -17,11 +17,13 @@ from titans_core.types import Confidence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 
 class Strategy(Protocol):
     """Sets the label of a recollection."""
 
-    def label(self, similarities: Sequence[float]) -> Confidence:
+    def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
         """The label for the first recall.
 
         Args:
@@ -43,7 +45,7 @@ class GapAndSimilarity:
     min_similarity: float = 0.65
     gap_threshold: float = 0.1
 
-    def label(self, similarities: Sequence[float]) -> Confidence:
+    def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
         """See `Strategy.label`."""
         if not len(similarities):
             return Confidence.NONE
@@ -58,7 +60,7 @@ class FixedThreshold:
 
     min_similarity: float = 0.65
 
-    def label(self, similarities: Sequence[float]) -> Confidence:
+    def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
         """See `Strategy.label`."""
         if not len(similarities):
             return Confidence.NONE
@@ -74,7 +76,7 @@ class RelativeGap:
 
     min_ratio: float = 0.2
 
-    def label(self, similarities: Sequence[float]) -> Confidence:
+    def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
         """See `Strategy.label`."""
         if not len(similarities):
             return Confidence.NONE
@@ -93,7 +95,7 @@ class Softmax:
     min_share: float = 0.5
     temperature: float = 0.05
 
-    def label(self, similarities: Sequence[float]) -> Confidence:
+    def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
         """See `Strategy.label`."""
         if not len(similarities):
             return Confidence.NONE
@@ -126,6 +128,6 @@ def make_strategy(strategy: Strategy | str | None) -> Strategy:
     return STRATEGIES[strategy]()
 
 
-def _first_and_next(similarities: Sequence[float]) -> tuple[float, float | None]:
+def _first_and_next(similarities: Sequence[float] | NDArray[np.floating]) -> tuple[float, float | None]:
     first = float(similarities[0])
     return first, float(np.max(similarities[1:])) if len(similarities) > 1 else None

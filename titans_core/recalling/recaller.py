@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CANDIDATES = 50
 """Passages that each of the two ways to find contributes; with 100, R@10 did not change."""
 
+WITH_NEIGHBOURS = 25
+"""The best of these that bring the turns next to them along."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -113,9 +116,10 @@ def _candidates(
 ) -> NDArray[np.int64]:
     """Rows of the passages worth a closer look, ascending."""
     open_ = np.ones(len(passages.turn), bool) if allowed is None else allowed[passages.turn]
-    found = np.union1d(_top(np.where(open_, lexical, 0)), _top(np.where(open_, associative, 0)))
-    near = np.unique(passages.turn[found])
-    near = np.setdiff1d(np.concatenate([turns.before[near], turns.after[near]]), near)
+    tops = [_top(np.where(open_, scores, 0)) for scores in (lexical, associative)]
+    found = np.union1d(*tops)
+    near = passages.turn[np.union1d(*(top[:WITH_NEIGHBOURS] for top in tops))]
+    near = np.setdiff1d(np.concatenate([turns.before[near], turns.after[near]]), passages.turn[found])
     near = near[near >= 0]
     if allowed is not None:
         near = near[allowed[near]]
@@ -129,9 +133,10 @@ def _candidates(
 
 
 def _top(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Rows of the `CANDIDATES` highest scores above 0."""
+    """Rows of the `CANDIDATES` highest scores above 0, best first."""
     count = min(CANDIDATES, len(scores))
     top = np.argpartition(-scores, count - 1)[:count] if count else np.zeros(0, np.int64)
+    top = top[np.argsort(-scores[top], kind="stable")]
     return top[scores[top] > 0].astype(np.int64)
 
 

@@ -66,7 +66,7 @@ def recollect(
     first = ranking.rows[0]
     others = np.ones(len(similarities), bool) if allowed is None else allowed.copy()
     others[first] = False
-    label = strategy.label([float(similarities[first]), *similarities[others].tolist()])
+    label = strategy.label(np.concatenate([similarities[[first]], similarities[others]]))
     return Recollection(query, tuple(_recalls(log, index, ranking, similarities, k)), label)
 
 
@@ -92,7 +92,8 @@ def _recalls(
 def _similarities(index: Index, query: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosine between the query and each turn: its best passage's."""
     passages = index.passages()
-    starts = np.searchsorted(passages.turn, np.arange(len(index.turns().positions)))
+    # Each turn has a passage at least, and a turn's passages are neighbours.
+    starts = np.flatnonzero(np.diff(passages.turn, prepend=-1))
     cosines = (torch.from_numpy(passages.pooled) @ torch.from_numpy(query)).numpy()
     similarities: NDArray[np.float32] = np.maximum.reduceat(cosines, starts)
     return similarities
