@@ -103,6 +103,7 @@ def test_an_unknown_id(memory):
         lambda memory: memory.recall(""),
         lambda memory: memory.recall("  "),
         lambda memory: memory.recall(None),
+        lambda memory: memory.recall("a lone surrogate \ud800"),
         lambda memory: memory.recall("what?", k=0),
         lambda memory: memory.recall("what?", k=2.5),
         lambda memory: memory.recall("what?", since="May"),

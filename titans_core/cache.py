@@ -26,17 +26,25 @@ SNAPSHOT_EVERY = 256
 
 
 class Cache:
-    """Follows the log: after `catch_up` it is what replaying the whole log would give."""
+    """Follows the log: after `catch_up` it is what replaying the whole log would give.
+
+    Attributes:
+        spec: the memory's constants.
+        state: the weights.
+        index: what recall needs of every turn.
+        position: the last turn that both know.
+    """
+
+    state: MemoryState
+    index: Index
+    position: int
+    _saved: int
 
     def __init__(self, log: EpisodeLog, spec: MemorySpec) -> None:
         """Load the snapshot, if it is a good one, and replay what came after it."""
         self.spec = spec
-        self.state = MemoryState.initial(spec)
-        self.index = Index(spec.dim)
-        self.position = 0
         self._log = log
-        self._epoch = -1  # none yet: the first catch_up loads
-        self._saved = 0
+        self._epoch = -1  # none yet: the first catch_up begins one
         self.catch_up()
 
     def catch_up(self) -> None:

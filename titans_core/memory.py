@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 from titans_core import transfer
 from titans_core.cache import SNAPSHOT_EVERY, Cache
 from titans_core.confidence import make_strategy
-from titans_core.episodes import EpisodeLog, Filters, checked_tenant, checked_text, checked_turn
+from titans_core.episodes import EpisodeLog, Filters, checked_query, checked_tenant, checked_text, checked_turn
 from titans_core.errors import ClosedMemoryError, InvalidQueryError, StorageError, UnknownTurnError
 from titans_core.neural import MemorySpec
 from titans_core.reading import make_reader
@@ -180,15 +180,14 @@ class TitansMemory:
                 `except_texts` (see `Filters`).
 
         Raises:
-            InvalidQueryError: the query is empty, or an argument out of range.
+            InvalidQueryError: the query is empty or no valid Unicode, or an argument out of range.
         """
-        if not isinstance(query, str) or not query.strip():
-            raise InvalidQueryError("A query needs text; this one is empty.")
+        query = checked_query(query)
         if not isinstance(k, int) or k < 1:
             raise InvalidQueryError(f"`k` must be a whole number of at least 1, not {k!r}.")
         chosen = self._strategy if strategy is None else make_strategy(strategy)
         wanted = Filters(**filters)
-        [reading] = self._reader.read([checked_text(query)])
+        [reading] = self._reader.read([query])
         with self._open():
             self._cache.catch_up()
             return recollect(
@@ -210,7 +209,7 @@ class TitansMemory:
 
         Args:
             id: of the turn; or
-            filters: one at least: `speaker`, `since`, `until`, `session`, `where` (see `Filters`).
+            filters: one at least, as in `recall`; `except_texts` then forgets everything but these.
 
         Returns:
             How many turns were forgotten.

@@ -4,7 +4,7 @@ from titans_core.episodes.codec import decode_keys, encode_keys, unpack_codes
 from titans_core.episodes.filters import FilterArguments, Filters
 from titans_core.episodes.log import EpisodeLog
 from titans_core.episodes.records import PassageRecord, Snapshot, TurnRecord
-from titans_core.episodes.validation import checked_tenant, checked_text, checked_turn
+from titans_core.episodes.validation import checked_query, checked_tenant, checked_text, checked_turn
 
 __all__ = [
     "EpisodeLog",
@@ -13,6 +13,7 @@ __all__ = [
     "PassageRecord",
     "Snapshot",
     "TurnRecord",
+    "checked_query",
     "checked_tenant",
     "checked_text",
     "checked_turn",

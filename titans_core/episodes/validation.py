@@ -8,7 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from titans_core.errors import EmptyTurnError, InvalidTenantError, InvalidTurnError
+from titans_core.errors import (
+    EmptyTurnError,
+    InvalidQueryError,
+    InvalidTenantError,
+    InvalidTurnError,
+    TitansError,
+)
 
 if TYPE_CHECKING:
     from titans_core.types import Turn
@@ -55,6 +61,17 @@ def checked_turn(turn: Turn) -> Turn:
     return replace(turn, at=at, metadata=metadata, id=turn.id or str(uuid.uuid4()))
 
 
+def checked_query(query: object) -> str:
+    """The query, if it can be answered.
+
+    Raises:
+        InvalidQueryError: not a string, empty, or not valid Unicode.
+    """
+    if not isinstance(query, str) or not query.strip():
+        raise InvalidQueryError("A query needs text; this one is empty.")
+    return _unicode(query, "query", InvalidQueryError)
+
+
 def checked_tenant(tenant: object) -> str:
     """The tenant's name: compared exactly, never as a pattern.
 
@@ -63,17 +80,14 @@ def checked_tenant(tenant: object) -> str:
     """
     if not isinstance(tenant, str) or not tenant.strip():
         raise InvalidTenantError(f"A memory belongs to one tenant (a user, say): give its name, not {tenant!r}.")
-    try:
-        return _unicode(tenant, "tenant")
-    except InvalidTurnError as error:
-        raise InvalidTenantError(str(error)) from error
+    return _unicode(tenant, "tenant", InvalidTenantError)
 
 
-def _unicode(text: str, name: str) -> str:
+def _unicode(text: str, name: str, refusal: type[TitansError] = InvalidTurnError) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidTurnError(
+        raise refusal(
             f"The {name} holds a lone surrogate at character {error.start}, which is no valid Unicode. "
             "Decode the source with errors='replace'."
         ) from error
