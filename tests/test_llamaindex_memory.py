@@ -12,6 +12,7 @@ from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopEvent, Workflow, step
+from locked import locked
 from pydantic import ValidationError
 
 from titans_core import TitansMemory
@@ -375,22 +376,12 @@ def test_threads_may_put_at_the_same_time(memory):
 @pytest.mark.parametrize("method", ["aput", "aput_messages", "aget", "aset"])
 async def test_async_methods_leave_the_event_loop_free(chat, memory, method):
     argument = {"aput": user(FACT), "aget": QUESTION}.get(method, [user(FACT)])
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with memory._lock:
-            held.set()
-            done.wait(10)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(10)
-    task = asyncio.create_task(getattr(chat, method)(argument))
-    await asyncio.sleep(0.1)
-    assert not task.done()
-    done.set()
-    await task
-    holder.join()
+    with locked(memory) as release:
+        task = asyncio.create_task(getattr(chat, method)(argument))
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        release()
+        await task
 
 
 # --- building and saving

@@ -1,7 +1,6 @@
 """TitansRetriever gives LlamaIndex the recalled turns as scored nodes, and none when nothing is known."""
 
 import asyncio
-import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +8,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
 from llama_index.core.schema import MetadataMode, QueryBundle
+from locked import locked
 
 from titans_core import TitansMemory, Turn
 from titans_core.errors import InvalidQueryError
@@ -116,19 +116,9 @@ def test_a_query_engine_answers_from_it(memory):
 
 
 async def test_async_leaves_the_event_loop_free(memory):
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with memory._lock:
-            held.set()
-            done.wait(10)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(10)
-    task = asyncio.create_task(TitansRetriever(memory).aretrieve(QUERY))
-    await asyncio.sleep(0.1)
-    assert not task.done()
-    done.set()
-    assert await task
-    holder.join()
+    with locked(memory) as release:
+        task = asyncio.create_task(TitansRetriever(memory).aretrieve(QUERY))
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        release()
+        assert await task
