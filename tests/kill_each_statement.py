@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 from recorded import RecordedReader  # noqa: E402
 
 from titans_core import TitansMemory  # noqa: E402
-from titans_core.neural import MemorySpec, MemoryState  # noqa: E402
+from titans_core.cache import Cache  # noqa: E402
 
 
 def memorize_and_die(path, reader, before, last, statement, acknowledged):
@@ -43,15 +43,26 @@ def memorize_and_die(path, reader, before, last, statement, acknowledged):
 def inspect(path, reader, last):
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         log, cache = memory._log, memory._cache
-        state = MemoryState.initial(MemorySpec(dim=reader.dim))
-        for record in log.records(after=0, keys=True):
-            state, _ = cache.learn(state, record)
+        replayed = Cache(_WithoutSnapshots(log), cache.spec)
         return {
             "stored": [turn.text for turn in memory.turns()],
             "integrity": log._connection.execute("PRAGMA integrity_check").fetchone()[0],
-            "distance_to_replay": float((state.inverse - cache.state.inverse).abs().max()),
+            "distance_to_replay": float((replayed.state.inverse - cache.state.inverse).abs().max()),
             "found_by_words": bool(log.frequency("porto")),
         }
+
+
+class _WithoutSnapshots:
+    """A log that has lost its weights, so that they are replayed."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def load_snapshot(self):
+        return None
 
 
 def main():

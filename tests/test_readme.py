@@ -1,4 +1,4 @@
-"""What the README shows runs, and what it names exists."""
+"""What the README and the documentation show runs, and what they name exists."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n", 1)[0])
@@ -23,10 +24,11 @@ def test_every_block_runs_as_it_stands(block, tmp_path, monkeypatch, capsys, rea
 
 def test_the_make_targets_and_files_that_it_names_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"`?make ([a-z]+)", README):
-        assert f"\n{target}:" in makefile
-    for path in re.findall(r"(?:examples|benchmarks|docs)/[\w/]+\.\w+", README):
-        assert (ROOT / path).exists()
+    for page in PAGES:
+        for target in re.findall(r"(?:`|^)make ([a-z]+)", page, re.MULTILINE):
+            assert f"\n{target}:" in makefile
+        for path in re.findall(r"(?:examples|benchmarks|docs)/[\w/-]+\.\w+", page):
+            assert (ROOT / path).exists()
 
 
 def test_it_stays_short():

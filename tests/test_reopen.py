@@ -10,7 +10,6 @@ import torch
 
 from titans_core import TitansMemory, Turn
 from titans_core.cache import Cache
-from titans_core.neural import MemorySpec
 
 TURNS = [
     Turn(text, speaker=speaker, session=session)
@@ -41,7 +40,7 @@ def asked(memory):
 def replayed(memory):
     """The cache that replaying the whole log gives."""
     memory._log._connection.execute("DELETE FROM snapshots")
-    return Cache(memory._log, MemorySpec(dim=memory._reader.dim))
+    return Cache(memory._log, memory._cache.spec)
 
 
 def test_recall_is_the_same_after_reopening(tmp_path, reader):

@@ -6,7 +6,7 @@ import torch
 
 from titans_core import TitansMemory
 from titans_core.errors import InvalidSpecError
-from titans_core.neural import MemorySpec, MemoryState, write
+from titans_core.neural import Decay, LeastSquares, MemorySpec, MemoryState, write
 from titans_core.recalling.associative import associative_scores
 
 FACTS = [f"The gate code of house {number} is {number * 37}." for number in range(12)]
@@ -31,7 +31,8 @@ def test_faded_weights_answer_less_to_what_is_old(reader):
 
 
 def test_the_answer_is_that_of_the_faded_least_squares_problem():
-    spec, count, dim = MemorySpec(dim=6, ridge=2.0, keep=0.8), 5, 6
+    count, dim = 5, 6
+    spec = MemorySpec(dim, retention=Decay(0.2), optimizer=LeastSquares(2.0))
     generator = torch.Generator().manual_seed(0)
     batches = [torch.randn(3, dim, generator=generator, dtype=torch.float64) for _ in range(count)]
     state = MemoryState.initial(spec)
@@ -41,11 +42,21 @@ def test_the_answer_is_that_of_the_faded_least_squares_problem():
     faded = [0.8 ** (count - 1 - age) for age in range(count)]
     gram = sum(weight * batch.T @ batch for weight, batch in zip(faded, batches, strict=True))
     values = torch.stack([weight * batch.sum(0) for weight, batch in zip(faded, batches, strict=True)])
-    minimum = values @ torch.linalg.inv(gram + spec.ridge * torch.eye(dim, dtype=torch.float64))
+    minimum = values @ torch.linalg.inv(gram + spec.optimizer.ridge * torch.eye(dim, dtype=torch.float64))
     query = torch.randn(1, dim, generator=generator, dtype=torch.float64)
-    expected = np.sqrt(np.maximum((minimum @ query[0]).numpy(), 0))
-    columns = torch.stack([batch.sum(0) for batch in batches]).float().numpy()
-    found = associative_scores(spec, state, columns, query.float().numpy(), np.ones(1, np.float32))
+    columns = torch.stack([batch.sum(0) for batch in batches])
+    # Each answer over the root of the faded column's length in the memory's metric.
+    length = torch.stack([weight * column for weight, column in zip(faded, columns, strict=True)])
+    length = ((length @ state.inverse) * length).sum(-1).sqrt()
+    expected = (minimum @ query[0]) / length.sqrt()
+    found = associative_scores(
+        state,
+        columns.float().numpy(),
+        query.float().numpy(),
+        np.ones(1, np.float32),
+        fading=np.array(faded, np.float32),
+        passages=np.ones(count, np.int32),
+    )
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,12 @@ from safetensors.torch import save as save_tensors
 
 from titans_core.episodes import Snapshot, decode_keys
 from titans_core.neural import MemorySpec, MemoryState, write
-from titans_core.recalling import Index
+from titans_core.recalling import DUPLICATE, Index, Lesson, most_alike, same_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from titans_core.episodes import EpisodeLog, TurnRecord
@@ -29,20 +31,24 @@ class Cache:
     """Follows the log: after `catch_up` it is what replaying the whole log would give.
 
     Attributes:
-        spec: the memory's constants.
+        spec: the memory's choices.
         state: the weights.
         index: what recall needs of every turn.
         position: the last turn that both know.
+        recalled: how often a turn was recalled first, by position. Not in the log, only in snapshots: what a crash
+            loses of it is a few counts.
     """
 
     state: MemoryState
     index: Index
     position: int
     _saved: int
+    _rehearsed: bool
 
     def __init__(self, log: EpisodeLog, spec: MemorySpec) -> None:
         """Load the snapshot, if it is a good one, and replay what came after it."""
         self.spec = spec
+        self.recalled: dict[int, int] = {}
         self._log = log
         self._epoch = -1  # none yet: the first catch_up begins one
         self.catch_up()
@@ -56,53 +62,106 @@ class Cache:
             self._load_snapshot()
         if position > self.position:
             for record in self._log.records(after=self.position, keys=True):
-                state, surprise = self.learn(self.state, record)
-                self.add([record], [surprise], state)
+                self.learn(record)
+        if not self._rehearsed:
+            self._rehearse(math.inf)
 
-    def learn(self, state: MemoryState, record: TurnRecord) -> tuple[MemoryState, float]:
-        """What the weights are after one more turn; changes nothing here.
-
-        Returns:
-            The state, and the turn's surprise: the mean of its tokens', each against the weights before its
-            passage; 0 for a turn without tokens.
-        """
-        surprises = []
-        for passage in record.passages:
-            keys = torch.from_numpy(decode_keys(passage.keys, self.spec.dim)).double()
-            state, surprise = write(self.spec, state, keys)
-            surprises.append(surprise)
-        tokens = torch.cat(surprises) if surprises else torch.zeros(0)
-        return state, float(tokens.mean()) if len(tokens) else 0.0
-
-    def add(self, records: Sequence[TurnRecord], surprises: Sequence[float], state: MemoryState) -> None:
-        """Take over turns that are in the log, and the state that has learned them."""
-        for record, surprise in zip(records, surprises, strict=True):
-            self.index.add(record, surprise)
-            self.position = record.position
+    def learn(self, record: TurnRecord) -> Lesson:
+        """Learn the next turn of the log."""
+        if not self._rehearsed:
+            self._rehearse(record.position)
+        state, rarities, surprises, written, moved = self.state, [], [], [], False
+        alike = [most_alike(self.index, state, passage.column) for passage in record.passages]
+        twin = self._twin(record, alike)
+        for passage, (_, overlap) in zip(record.passages, alike, strict=True):
+            keys = self._keys(passage.keys)
+            after, surprise = write(self.spec, state, keys)
+            if twin < 0:
+                moved = moved or after.inverse is not state.inverse
+                state = after
+            rarities.append(surprise.momentary)
+            surprises.append(surprise.momentary * (1 - overlap**2))
+            written.append(state.updates)
+        lesson = Lesson(_mean(surprises), _mean(rarities), moved, twin, tuple(written))
+        self._add(record, lesson)
         self.state = state
+        return lesson
 
-    def surprise_at(self, position: int) -> float:
-        """How much the turn at a position surprised the weights."""
+    def discard(self) -> None:
+        """Drop everything learned: the log has not kept it. The next `catch_up` loads what it has."""
+        self._epoch = -1
+
+    def lesson_at(self, position: int) -> tuple[float, bool]:
+        """How much the turn at a position surprised the memory, and whether it holds anything to learn."""
         turns = self.index.turns()
-        return float(turns.surprise[np.searchsorted(turns.positions, position)])
+        row = np.searchsorted(turns.positions, position)
+        return float(turns.surprise[row]), bool(turns.rarity[row] > 0)
+
+    def count_recall(self, position: int) -> None:
+        """Remember that the turn at this position was recalled first."""
+        self.recalled[position] = self.recalled.get(position, 0) + 1
 
     def save_snapshot(self, *, at_least: int = 1) -> None:
         """Save the weights if they have learned `at_least` this many turns since they were saved last."""
         turns = len(self.index.turns().positions)
         if turns - self._saved < at_least:
             return
-        tensors = self.state.tensors() | {"surprise": torch.tensor(self.index.turns().surprise)}
+        counts = torch.tensor([*self.recalled.items()], dtype=torch.int64).reshape(-1, 2)
+        tensors = self.state.tensors() | self.index.saved() | {"recalled": counts}
         snapshot = Snapshot(self.position, self._epoch, self.spec.fingerprint, save_tensors(tensors))
         with self._log.transaction():
             if self._log.head()[0] == self._epoch:  # else another process has forgotten a turn that they know
                 self._log.save_snapshot(snapshot)
         self._saved = turns
 
+    def important(self, share: float) -> list[int]:
+        """Positions of the given share of the turns that matter most, in order: often recalled, or surprising."""
+        turns = self.index.turns()
+        recalled = np.array([self.recalled.get(int(position), 0) for position in turns.positions])
+        count = math.ceil(share * len(turns.positions))
+        best = np.argsort(-(1 + recalled) * turns.surprise, kind="stable")[:count]
+        return sorted(turns.positions[best].tolist())
+
+    def _twin(self, record: TurnRecord, alike: list[tuple[int, float]]) -> int:
+        """Row of the earlier turn of the same speaker that says all of this in the same words; -1 without."""
+        turns, passages = self.index.turns(), self.index.passages()
+        rows = {int(passages.turn[row]) if overlap >= DUPLICATE else -1 for row, overlap in alike}
+        twin = rows.pop() if len(rows) == 1 else -1
+        if twin < 0 or self.index.speakers.get(record.speaker or "", -1) != turns.speaker[twin]:
+            return -1
+        texts = [self._log.turn_at(position).text for position in (int(turns.positions[twin]), record.position)]
+        return twin if same_words(*texts) else -1
+
+    def _keys(self, packed: bytes) -> Tensor:
+        return torch.from_numpy(decode_keys(packed, self.spec.dim)).double()
+
+    def _add(self, record: TurnRecord, lesson: Lesson) -> None:
+        self.index.add(record, lesson)
+        self.position = record.position
+
+    def _rehearse(self, before: float) -> None:
+        """Write the turns of the last consolidation once more, if it lies before this position."""
+        after, positions = self._log.rehearsals()
+        if after >= before:
+            return
+        self._rehearsed = True
+        rows = self._rows(positions)
+        for row, packed in zip(rows, self._log.keys(self.index.passages().numbers[rows].tolist()), strict=True):
+            self.state, _ = write(self.spec, self.state, self._keys(packed))
+            self.index.rehearse(int(row), self.state.updates, 1 - self.spec.retention.forget)
+
+    def _rows(self, positions: list[int]) -> NDArray[np.int64]:
+        """Rows of the passages of turns."""
+        passages = self.index.passages()
+        wanted = np.searchsorted(self.index.turns().positions, positions)
+        return np.flatnonzero(np.isin(passages.turn, wanted))
+
     def _forget_all(self) -> None:
         self.state = MemoryState.initial(self.spec)
         self.index = Index(self.spec.dim)
         self.position = 0
         self._saved = 0
+        self._rehearsed = False
 
     def _load_snapshot(self) -> None:
         """Take the saved weights if they are of this spec and epoch, and fit the log; else leave it to replay."""
@@ -111,13 +170,21 @@ class Cache:
             return
         tensors = _tensors(snapshot.state)
         state = MemoryState.from_tensors(self.spec, tensors)
-        surprise = tensors.get("surprise", torch.zeros(0)).tolist()
         records = [record for record in self._log.records(after=0, keys=False) if record.position <= snapshot.position]
-        if state is None or not records or len(records) != len(surprise):
+        if state is None or not records or records[-1].position != snapshot.position:
             return
-        if records[-1].position == snapshot.position:
-            self.add(records, surprise, state)
-            self._saved = len(records)
+        index = Index(self.spec.dim)
+        if not index.restore(records, tensors):
+            return
+        self.state, self.index, self.position, self._saved = state, index, snapshot.position, len(records)
+        self._rehearsed = self._log.rehearsals()[0] <= snapshot.position
+        if not self.recalled and "recalled" in tensors:
+            self.recalled = {int(position): int(count) for position, count in tensors["recalled"]}
+
+
+def _mean(parts: list[Tensor]) -> float:
+    joined = torch.cat(parts) if parts else torch.zeros(0)
+    return float(joined.mean()) if len(joined) else 0.0
 
 
 def _tensors(data: bytes) -> Mapping[str, Tensor]:

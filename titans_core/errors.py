@@ -7,7 +7,8 @@ TitansError
 │   └── DuplicateTurnError    the id is taken by another text
 ├── UnknownTurnError          no turn has this id (KeyError)
 ├── InvalidQueryError         a query, limit or filter that cannot be answered (ValueError)
-├── InvalidSpecError          a neural memory that cannot be built (ValueError)
+├── InvalidSpecError          a neural memory that cannot be built, or tensors that do not fit it (ValueError)
+├── CorruptStateError         saved weights that are damaged or of another memory (ValueError)
 ├── InvalidTenantError        the tenant is missing or not a usable name (ValueError)
 ├── ClosedMemoryError         the memory was closed
 ├── ReaderError
@@ -60,7 +61,11 @@ class InvalidQueryError(TitansError, ValueError):
 
 
 class InvalidSpecError(TitansError, ValueError):
-    """The spec of a neural memory is out of range; the message names the range."""
+    """A neural memory's spec, or a tensor given to it, is out of range; the message names the range."""
+
+
+class CorruptStateError(TitansError, ValueError):
+    """Saved weights are damaged or of another spec; rebuild them from the log."""
 
 
 class InvalidTenantError(TitansError, ValueError):

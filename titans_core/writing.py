@@ -36,27 +36,31 @@ def read_passages(reader: Reader, turns: Sequence[Turn]) -> list[list[PassageRec
 def append_turns(
     log: EpisodeLog, cache: Cache, turns: Sequence[Turn], passages: Sequence[Sequence[PassageRecord]]
 ) -> list[Memorized]:
-    """Append turns to the log and learn them: all, or none if anything fails.
-
-    The cache takes over what was learned only after the commit, so that it never knows more than the log.
-    """
-    receipts, records, surprises = [], [], []
-    with log.transaction():
-        # Under the lock, so that the surprise is the one that a replay of the log would give.
-        cache.catch_up()
-        state = cache.state
-        for turn, parts in zip(turns, passages, strict=True):
-            if receipt := _repeated(log, turn):
-                receipts.append(receipt)
-                continue
-            earlier = log.find_duplicate(turn)
-            record = log.append(turn, parts)
-            state, surprise = cache.learn(state, record)
-            records.append(record)
-            surprises.append(surprise)
-            receipts.append(Memorized(turn.id or "", surprise, record.has_keys, duplicate_of=earlier))
-    cache.add(records, surprises, state)
+    """Append turns to the log and learn them: all, or none if anything fails."""
+    receipts = []
+    known = cache.position
+    try:
+        with log.transaction():
+            # Under the lock, so that the surprise is the one that a replay of the log would give.
+            cache.catch_up()
+            known = cache.position
+            for turn, parts in zip(turns, passages, strict=True):
+                receipts.append(_repeated(log, turn) or _append(log, cache, turn, parts))
+    except BaseException:
+        if cache.position != known:  # it must never know more than the log
+            cache.discard()
+        raise
     return receipts
+
+
+def _append(log: EpisodeLog, cache: Cache, turn: Turn, passages: Sequence[PassageRecord]) -> Memorized:
+    """Append one new turn and learn it."""
+    earlier = log.find_duplicate(turn)
+    record = log.append(turn, passages)
+    lesson = cache.learn(record)
+    if earlier is None and lesson.duplicate >= 0:
+        earlier = log.turn_at(int(cache.index.turns().positions[lesson.duplicate])).id
+    return Memorized(turn.id or "", lesson.surprise, lesson.moved, duplicate_of=earlier)
 
 
 def _repeated(log: EpisodeLog, turn: Turn) -> Memorized | None:

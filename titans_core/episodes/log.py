@@ -142,6 +142,19 @@ class EpisodeLog:
             self._connection.execute("DELETE FROM turns WHERE position = ?", (position,))
         # Until its parts are merged, the full-text index only marks words as deleted and keeps their stems.
         self._connection.execute(f"INSERT INTO {self._words} ({self._words}) VALUES ('optimize')")  # noqa: S608
+        self._begin_epoch()
+
+    def rehearse(self, positions: Sequence[int]) -> None:
+        """Have the weights learn these turns once more from now on, in a new epoch; inside a transaction."""
+        _, after = self.head()
+        self._connection.execute("DELETE FROM rehearsals WHERE tenant = ?", (self._number,))
+        self._connection.executemany(
+            "INSERT INTO rehearsals VALUES (?, ?, ?)", [(position, self._number, after) for position in positions]
+        )
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        """From here on all weights are rebuilt, in every process."""
         self._connection.execute("DELETE FROM snapshots WHERE tenant = ?", (self._number,))
         self._connection.execute("UPDATE tenants SET epoch = epoch + 1 WHERE number = ?", (self._number,))
 
@@ -259,6 +272,14 @@ class EpisodeLog:
             ).fetchall()
 
     # ── weights ──
+
+    def rehearsals(self) -> tuple[int, list[int]]:
+        """The last turn at the last consolidation (0 without one), and the positions of those rehearsed, in order."""
+        with translated_errors(self.url):
+            rows = self._connection.execute(
+                'SELECT "after", position FROM rehearsals WHERE tenant = ? ORDER BY position', (self._number,)
+            ).fetchall()
+        return (int(rows[0][0]) if rows else 0), [int(position) for _, position in rows]
 
     def load_snapshot(self) -> Snapshot | None:
         """The saved weights, if there are any and their checksum is right."""

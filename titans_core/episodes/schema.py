@@ -50,6 +50,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             state BLOB NOT NULL
         ) STRICT""",
     ),
+    (
+        """CREATE TABLE rehearsals (  -- of the last consolidation: the weights learn these turns once more
+            position INTEGER PRIMARY KEY REFERENCES turns ON DELETE CASCADE,
+            tenant INTEGER NOT NULL REFERENCES tenants,
+            "after" INTEGER NOT NULL  -- the last turn that was there when it happened
+        ) STRICT""",
+        "CREATE INDEX rehearsals_of_tenant ON rehearsals (tenant)",
+    ),
 )
 
 

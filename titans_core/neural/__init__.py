@@ -1,12 +1,51 @@
 """The fast-weight memory: pure functions over (spec, state). Knows torch, and of the package only its errors."""
 
-from titans_core.neural.least_squares import surprise, write, write_sequentially
+from titans_core.neural.architecture import MLP, Linear
+from titans_core.neural.bias import L2, Dot, Huber, Lp
+from titans_core.neural.codes import address_codes
+from titans_core.neural.gates import Gates, begin_session, follow_fullness, follow_surprise, fullness
+from titans_core.neural.memory import NeuralMemory
+from titans_core.neural.optimizer import AdamW, GradientDescent, LeastSquares, Momentum, Muon
+from titans_core.neural.presets import PRESETS
+from titans_core.neural.retention import KL, Decay, ElasticNet, Keep, Lq
+from titans_core.neural.saving import dump_state, load_state
 from titans_core.neural.spec import MemorySpec
 from titans_core.neural.state import MemoryState
+from titans_core.neural.surprise import Surprise, SurpriseMetric
+from titans_core.neural.write import read, surprise, write, write_sequentially
 
 __all__ = [
+    "KL",
+    "L2",
+    "MLP",
+    "PRESETS",
+    "AdamW",
+    "Decay",
+    "Dot",
+    "ElasticNet",
+    "Gates",
+    "GradientDescent",
+    "Huber",
+    "Keep",
+    "LeastSquares",
+    "Linear",
+    "Lp",
+    "Lq",
     "MemorySpec",
     "MemoryState",
+    "Momentum",
+    "Muon",
+    "NeuralMemory",
+    "Surprise",
+    "SurpriseMetric",
+    "address_codes",
+    "begin_session",
+    "dump_state",
+    "follow_fullness",
+    "follow_surprise",
+    "fullness",
+    "load_state",
+    "read",
     "surprise",
     "write",
     "write_sequentially",

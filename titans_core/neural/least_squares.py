@@ -1,103 +1,141 @@
 """Recursive least squares: learns by the error that is left, exactly, in one pass.
 
-Shapes: d = length of a key, n = keys of one write (the tokens of a passage).
+Shapes: d = length of a key, v = length of a value, n = keys of one write (the tokens of a passage).
 
-The weights W minimise the associative loss over everything written,
-Σ_t keep^(age of t) ‖W k_t − v_t‖² + λ‖W‖², where k_t is a token's state and v_t the address of its passage
+The weights W minimise the associative loss over everything written, Σ_t κ^(age of t) θ_t ‖W k_t − v_t‖² + λ‖W‖²
 (Titans, arXiv 2501.00663, Eq. 12, whose gradient step, Eq. 8, is taken here in the metric of the inverse Hessian;
-retention as in Eq. 13). With one-hot addresses the minimum factorises into W = P·Yᵀ, see `MemoryState`.
-`write_sequentially` is the definition, `write` the same in one matrix update; a test holds them together.
+retention as in Eq. 13 with κ = 1 − α, once a write). The minimum factorises: Wᵀ = P·Y, with P = (λI + Σ θ k kᵀ)⁻¹ and
+Y = Σ θ k vᵀ. A write is a small update of both.
+
+With one-hot addresses as values (`values=0`) the column of Y that belongs to an address is the sum of its keys. It
+never changes once it is written, so it stands in the log, and P is all that learning moves.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 
-from titans_core.neural.state import MemoryState
+from titans_core.neural.surprise import Surprise, SurpriseMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from titans_core.neural.gates import Gates
+    from titans_core.neural.optimizer import LeastSquares
     from titans_core.neural.spec import MemorySpec
+    from titans_core.neural.state import MemoryState
+
+BLOCK = 256
+"""Keys that are written in one update of P: more would cost their own square, fewer d² again and again."""
 
 
-def surprise(spec: MemorySpec, state: MemoryState, keys: Tensor) -> Tensor:
-    """How much of each key the memory cannot predict: λ kᵀP k / kᵀk.
+def leverage(spec: MemorySpec, state: MemoryState, keys: Tensor) -> Tensor:
+    """How much of each key the memory has not learned: λ kᵀP k / kᵀk.
 
     Under the ridge prior this is the share of the key's variance that is still unexplained, and P k is the
     direction in which a write moves the weights: no surprise, no learning.
-
-    Args:
-        spec: the memory's constants.
-        state: what it has learned.
-        keys: float64 (n, d); not zero.
 
     Returns:
         float64 (n,), in (0, 1]: 1 in a direction never seen, towards 0 in one seen often. It does not depend on
         the length of a key, so that it compares between tenants and readers.
     """
-    return _surprise(spec, keys @ state.inverse, keys)
+    return _leverage(spec, keys.double() @ state.inverse, keys.double())
 
 
-def write_sequentially(spec: MemorySpec, state: MemoryState, keys: Tensor) -> tuple[MemoryState, Tensor]:
+def write_least_squares_sequentially(
+    spec: MemorySpec, state: MemoryState, keys: Tensor, values: Tensor, gates: Gates
+) -> tuple[MemoryState, Surprise]:
     """Write keys one after the other: the definition.
 
-    P ← P − (P k)(P k)ᵀ / (1 + kᵀP k) for each key (the Sherman–Morrison identity), after retention has acted once.
+    P ← P − θ (P k)(P k)ᵀ / (1 + θ kᵀP k) and Y ← Y + θ k vᵀ for each key (the Sherman–Morrison identity), after
+    retention has acted once. A write below the spec's gate leaves both as they are.
 
     Args:
-        spec: the memory's constants.
+        spec: the memory's choices.
         state: the memory so far.
-        keys: float64 (n, d).
+        keys: (n, d).
+        values: (n, v).
+        gates: of the n tokens.
 
     Returns:
-        The new state, and the surprise of each key, float64 (n,): measured before the first of them is written
-        (as the chunk of Titans, Eq. 16, takes all gradients at its start).
+        The new state, and the surprise of each key, measured before the first of them is written (as the chunk of
+        Titans, Eq. 16, takes all gradients at its start).
     """
-    inverse = _retain(spec, state.inverse)
-    before = _surprise(spec, keys @ inverse, keys)
-    for key in keys:
-        direction = inverse @ key
-        inverse = inverse - torch.outer(direction, direction) / (1 + key @ direction)
-    return MemoryState(inverse, state.key_sum + keys.sum(0), state.tokens + len(keys)), before
+    keys, values = keys.double(), values.double()
+    state, momentary, opened = _met(spec, state, keys, gates)
+    if opened:
+        inverse, cross = state.inverse, state.weights[0]
+        for key, value, step in zip(keys, values, gates.step, strict=True):
+            direction = inverse @ key
+            inverse = inverse - step * torch.outer(direction, direction) / (1 + step * (key @ direction))
+            cross = cross + step * torch.outer(key, value)
+        state = replace(state, inverse=inverse, weights=(cross,))
+    return state, Surprise(momentary, torch.zeros_like(momentary))
 
 
-def write(spec: MemorySpec, state: MemoryState, keys: Tensor) -> tuple[MemoryState, Tensor]:
-    """Write keys at once: equals `write_sequentially` up to rounding, and keeps P symmetric to the bit.
+def write_least_squares(
+    spec: MemorySpec, state: MemoryState, keys: Tensor, values: Tensor, gates: Gates
+) -> tuple[MemoryState, Surprise]:
+    """Write keys at once: equals the definition up to rounding, and keeps P symmetric to the bit.
 
-    P ← P − CᵀC with C = L⁻¹KP and LLᵀ = I + KPKᵀ (the Woodbury identity).
-
-    Args:
-        spec: the memory's constants.
-        state: the memory so far.
-        keys: float64 (n, d); n may be 0.
-
-    Returns:
-        As `write_sequentially`.
+    P ← P − CᵀC with C = L⁻¹KP and LLᵀ = I + KPKᵀ (the Woodbury identity), K the keys times √θ.
+    Arguments and result as the definition.
     """
-    inverse = _retain(spec, state.inverse)
-    projected = keys @ inverse
-    lower = torch.linalg.cholesky(torch.eye(len(keys), dtype=keys.dtype) + projected @ keys.T)
-    correction = torch.linalg.solve_triangular(lower, projected, upper=False)
-    written = torch.addmm(inverse, correction.T, correction, alpha=-1)
-    state = MemoryState(written, state.key_sum + keys.sum(0), state.tokens + len(keys))
-    return state, _surprise(spec, projected, keys)
+    keys, values = keys.double(), values.double()
+    state, momentary, opened = _met(spec, state, keys, gates)
+    if opened:
+        root = gates.step.sqrt()[:, None]
+        weighted, targets = root * keys, root * values
+        inverse, cross = state.inverse, state.weights[0]
+        for start in range(0, len(keys), BLOCK):
+            block = weighted[start : start + BLOCK]
+            projected = block @ inverse
+            gram = torch.addmm(torch.eye(len(block), dtype=torch.float64), projected, block.T)
+            lower = torch.linalg.cholesky(gram)
+            correction = torch.linalg.solve_triangular(lower, projected, upper=False)
+            inverse = torch.addmm(inverse, correction.T, correction, alpha=-1)
+            if spec.values:
+                cross = torch.addmm(cross, block.T, targets[start : start + BLOCK])
+        state = replace(state, inverse=inverse, weights=(cross,))
+    return state, Surprise(momentary, torch.zeros_like(momentary))
 
 
-def _surprise(spec: MemorySpec, projected: Tensor, keys: Tensor) -> Tensor:
-    shares: Tensor = spec.ridge * (projected * keys).sum(-1) / (keys * keys).sum(-1)
+def _met(spec: MemorySpec, state: MemoryState, keys: Tensor, gates: Gates) -> tuple[MemoryState, Tensor, bool]:
+    """What every write begins with: retention, the keys' surprise, what is usual now, and whether the gate opens."""
+    state = _retained(spec, state, gates)
+    momentary = _leverage(spec, keys @ state.inverse, keys)
+    metric = SurpriseMetric(*state.usual.tolist())
+    opened = len(keys) > 0 and (spec.gate == 0 or float(metric.relative(momentary).mean()) >= spec.gate)
+    metric = metric.after(momentary)
+    usual = torch.tensor([metric.total, metric.weight], dtype=torch.float64)
+    return replace(state, usual=usual, updates=state.updates + (len(keys) > 0)), momentary, opened
+
+
+def _leverage(spec: MemorySpec, projected: Tensor, keys: Tensor) -> Tensor:
+    # A key of zeros has no direction that could be new.
+    lengths = (keys * keys).sum(-1).clamp(min=torch.finfo(keys.dtype).tiny)
+    shares: Tensor = cast("LeastSquares", spec.optimizer).ridge * (projected * keys).sum(-1) / lengths
     return shares
 
 
-def _retain(spec: MemorySpec, inverse: Tensor) -> Tensor:
-    """Fade what was learned by `keep`, but not the prior: A ← keep·A + (1 − keep)·λI for A = P⁻¹.
+def _retained(spec: MemorySpec, state: MemoryState, gates: Gates) -> MemoryState:
+    """Fade what was learned by κ = 1 − α, but not the prior: A ← κA + (1 − κ)λI for A = P⁻¹, and Y ← κY.
 
     Without restoring the prior, directions that are not written for long would blow up (windup).
     """
-    if spec.keep == 1:
-        return inverse
-    prior = spec.ridge * torch.eye(spec.dim, dtype=inverse.dtype)
-    faded = torch.linalg.inv(spec.keep * torch.linalg.inv(inverse) + (1 - spec.keep) * prior)
-    symmetric: Tensor = (faded + faded.T) / 2
-    return symmetric
+    keep = 1 - float(gates.forget[0]) if len(gates.forget) else 1.0
+    if keep == 1:
+        return state
+    prior = cast("LeastSquares", spec.optimizer).ridge * torch.eye(spec.dim, dtype=torch.float64)
+    faded = _inverted(keep * _inverted(state.inverse) + (1 - keep) * prior)
+    cross = keep * state.weights[0]
+    return replace(state, inverse=(faded + faded.T) / 2, weights=(cross,))
+
+
+def _inverted(matrix: Tensor) -> Tensor:
+    """The inverse of a symmetric positive definite matrix."""
+    inverse: Tensor = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    return inverse

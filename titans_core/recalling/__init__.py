@@ -5,8 +5,19 @@ The large products run in torch, the rest in numpy: two libraries with a pool of
 """
 
 from titans_core.recalling.fusion import Weights
-from titans_core.recalling.index import Index
+from titans_core.recalling.index import Index, Lesson
+from titans_core.recalling.overlap import DUPLICATE, most_alike, same_words
 from titans_core.recalling.recaller import Ranking, rank
 from titans_core.recalling.recollect import recollect
 
-__all__ = ["Index", "Ranking", "Weights", "rank", "recollect"]
+__all__ = [
+    "DUPLICATE",
+    "Index",
+    "Lesson",
+    "Ranking",
+    "Weights",
+    "most_alike",
+    "rank",
+    "recollect",
+    "same_words",
+]

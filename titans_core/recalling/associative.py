@@ -1,4 +1,7 @@
-"""Finds by association: what the neural memory answers to the query's tokens."""
+"""Finds by association: what the neural memory answers to the query's tokens.
+
+Shapes: q = tokens of the query, m = passages, d = length of a key. P is the memory's inverse, Y its columns.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 
     from titans_core.neural import MemorySpec, MemoryState
 
+EXACT = 512
+"""Passages whose length is measured in the memory's own metric; the others are out of reach for a recall."""
+
 
 def token_weights(spec: MemorySpec, state: MemoryState, keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much each token of the query counts: its surprise, for the rare says more than the common.
@@ -22,7 +28,7 @@ def token_weights(spec: MemorySpec, state: MemoryState, keys: NDArray[np.float32
     .730 with surprise, .737 with frequencies, .718 with neither on LoCoMo; .612, .582, .621 on user–assistant chat.)
 
     Args:
-        spec: the memory's constants.
+        spec: the memory's choices.
         state: what it has learned.
         keys: float32 (q, d).
 
@@ -34,32 +40,48 @@ def token_weights(spec: MemorySpec, state: MemoryState, keys: NDArray[np.float32
 
 
 def associative_scores(
-    spec: MemorySpec,
     state: MemoryState,
     columns: NDArray[np.float32],
     keys: NDArray[np.float32],
     weights: NDArray[np.float32],
+    *,
+    fading: NDArray[np.float32],
+    passages: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """What the query's tokens bring back of each passage: Σ_q w_q √max(0, W q), W = P·Yᵀ.
+    """What the query's tokens bring back of each passage: ⟨Σ_q w_q² P q, y⟩ / ‖y‖_P^½, over √(passages of its turn).
 
-    The square root keeps one token from deciding alone.
+    One product finds all tokens' answers, since the answers W q = Yᵀ P q are linear in them. The two divisors keep
+    long turns in their place: a longer column answers more to everything, and a turn of many passages has more
+    chances (R@10 / MRR on user–assistant chat .43 / .37 without the second, .55 / .56 with it; a turn of a
+    person-to-person chat is one passage). Squared weights and the root of the norm are on a plateau: from 1 to 3 and
+    from .5 to .7 both figures move by .01.
 
     Args:
-        spec: the memory's constants.
         state: what the memory has learned.
         columns: float32 (m, d), Y; one row for each passage.
         keys: float32 (q, d), the query's.
         weights: float32 (q,), see `token_weights`.
+        fading: float32 (m,), in (0, 1]; what retention has left of each column.
+        passages: int32 (m,); how many passages the passage's turn has.
 
     Returns:
-        float32 (m,), at least 0.
+        float32 (m,), higher is better; around 0 for passages that have nothing to do with the query.
     """
+    if not len(columns):
+        return np.zeros(0, np.float32)
+    inverse, stored = state.inverse.float(), torch.from_numpy(columns)
     # The small product first: then a read is a search in columns that never change, and any index for inner
     # products could serve it.
-    projected = torch.from_numpy(keys) @ state.inverse.float()
-    answers = (torch.from_numpy(columns) @ projected.T).clamp_(min=0).sqrt_()
-    scores: NDArray[np.float32] = (answers @ torch.from_numpy(weights)).numpy()
-    if spec.keep < 1:
-        # Retention fades a passage's values once for each passage written after it.
-        scores *= np.sqrt(spec.keep ** np.arange(len(columns) - 1, -1, -1, dtype=np.float32))
+    wanted = (torch.from_numpy(weights).square() @ torch.from_numpy(keys)) @ inverse
+    answers = stored @ wanted
+    share = torch.from_numpy(np.sqrt(fading / passages))
+    length = stored.norm(dim=-1).clamp(min=1e-6)
+    # ‖y‖_P costs d products for each number of the answer. It is ‖y‖ times about the same for all: the best by ‖y‖
+    # are measured exactly, the others get what these have at the median.
+    best = (answers * share / length.sqrt()).topk(min(EXACT, len(columns))).indices
+    near = stored[best]
+    measured = ((near @ inverse) * near).sum(-1).clamp(min=1e-12).sqrt()
+    length = length * (measured / length[best]).median()
+    length[best] = measured
+    scores: NDArray[np.float32] = (answers * share / length.sqrt()).numpy()
     return scores

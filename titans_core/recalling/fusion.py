@@ -21,7 +21,7 @@ class Weights:
         late: late interaction.
         neighbour: the share of the score of the turn before, and of the one after, that a turn gets.
         speaker: for a turn by somebody whom the query names.
-        novelty: for a turn that surprised the memory when it was written.
+        novelty: for a turn whose tokens were rare when it was written.
         length: against long turns, which have more passages to match by chance (times the log of their number).
     """
 
@@ -43,7 +43,7 @@ class Parts:
         associative: the neural memory's answer for the best passage.
         late: late interaction of the best passage.
         named: whether the query names the speaker.
-        surprise: in [0, 1], when it was written.
+        rarity: in (0, 1], of the turn's tokens when it was written.
         passages: how many the turn has.
         before: place of the turn before it among the candidates, -1 if it is none.
         after: place of the turn after it, likewise.
@@ -53,7 +53,7 @@ class Parts:
     associative: NDArray[np.float32]
     late: NDArray[np.float32]
     named: NDArray[np.bool_]
-    surprise: NDArray[np.float32]
+    rarity: NDArray[np.float32]
     passages: NDArray[np.int32]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
@@ -71,7 +71,7 @@ def fuse(parts: Parts, weights: Weights) -> dict[str, NDArray[np.float64]]:
     padded = np.append(content, content.min())
     scored["neighbours"] = weights.neighbour * (padded[parts.before] + padded[parts.after])
     scored["speaker"] = weights.speaker * parts.named.astype(np.float64)
-    scored["novelty"] = weights.novelty * standardised(np.log(parts.surprise + 1e-6))
+    scored["novelty"] = weights.novelty * standardised(np.log(parts.rarity + 1e-6))
     scored["length"] = -weights.length * np.log(np.maximum(parts.passages, 1))
     return scored
 

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+
+from titans_core.neural import address_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from titans_core.episodes import TurnRecord
 
 _NOBODY = -1
+
+SKETCH = 32
+"""Numbers of a sketch: enough to have a near-duplicate among the first few, at a twelfth of the price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What learning one turn was like.
+
+    Attributes:
+        surprise: in [0, 1]; the mean over the turn's tokens of how rare the token was for the memory (`rarity`), times
+            the share of its passage that no earlier passage had said. 0 for a turn that is repeated.
+        rarity: in (0, 1]; the mean momentary surprise of the tokens; 0 without tokens.
+        moved: whether the weights moved; they do not for what the memory predicts (the surprise gate).
+        duplicate: row of the earlier turn that says the same in the same words, -1 if none does.
+        written: for each passage the writes that the memory had made with it.
+    """
+
+    surprise: float
+    rarity: float
+    moved: bool
+    duplicate: int
+    written: tuple[int, ...]
 
 
 class Index:
@@ -30,6 +56,7 @@ class Index:
         self._positions = _Column(np.int64)
         self._speaker = _Column(np.int32)
         self._surprise = _Column(np.float32)
+        self._rarity = _Column(np.float32)
         self._before = _Column(np.int64)
         self._after = _Column(np.int64)
         self._passages = _Column(np.int32)
@@ -37,9 +64,13 @@ class Index:
         self._turn_of = _Column(np.int64)
         self._columns = _Column(np.float32, dim)
         self._pooled = _Column(np.float32, dim)
+        self._sketches = _Column(np.float32, SKETCH)
+        self._strength = _Column(np.float64)
+        self._written = _Column(np.int64)
+        self._sketching = address_codes(range(SKETCH), dim)
 
-    def add(self, record: TurnRecord, surprise: float) -> None:
-        """Add the next turn of the log, and how much it surprised the memory."""
+    def add(self, record: TurnRecord, lesson: Lesson) -> None:
+        """Add the next turn of the log, and what learning it was like."""
         row = self._positions.size
         before = self._last_of_session.get(record.session, _NOBODY)
         if before != _NOBODY:
@@ -49,15 +80,72 @@ class Index:
         self._speaker.append(
             _NOBODY if record.speaker is None else self.speakers.setdefault(record.speaker, len(self.speakers))
         )
-        self._surprise.append(surprise)
+        self._surprise.append(lesson.surprise)
+        self._rarity.append(lesson.rarity)
         self._before.append(before)
         self._after.append(_NOBODY)
         self._passages.append(len(record.passages))
-        for passage in record.passages:
+        for passage, written in zip(record.passages, lesson.written, strict=True):
             self._numbers.append(passage.number)
             self._turn_of.append(row)
             self._columns.append(passage.column)
             self._pooled.append(passage.pooled)
+            self._sketches.append(self.sketch(passage.column))
+            self._strength.append(1.0)
+            self._written.append(written)
+
+    def rehearse(self, passage: int, written: int, keep: float) -> None:
+        """Add what a second writing of a passage (a row) leaves to what is left of the first.
+
+        Args:
+            passage: the row.
+            written: the writes that the memory had made then.
+            keep: what one write leaves of all before it, in (0, 1].
+        """
+        strength, times = self._strength.view(), self._written.view()
+        strength[passage] = 1 + strength[passage] * keep ** (written - times[passage])
+        times[passage] = written
+
+    def fading(self, writes: int, keep: float) -> NDArray[np.float32]:
+        """What is left of each passage after so many writes: float32 (m,), above 0; 1 for one that was just written."""
+        strength, written = self._strength.view(), self._written.view()
+        left: NDArray[np.float32] = (strength * keep ** (writes - written).astype(np.float64)).astype(np.float32)
+        return left
+
+    def sketch(self, column: NDArray[np.floating]) -> NDArray[np.float32]:
+        """A column's direction in few numbers, float32 (`SKETCH`,), to find the passages that are like it."""
+        short = torch.nn.functional.normalize(self._sketching @ torch.from_numpy(column.astype(np.float32)), dim=0)
+        sketched: NDArray[np.float32] = short.numpy()
+        return sketched
+
+    def saved(self) -> dict[str, torch.Tensor]:
+        """What the log does not hold, for a snapshot."""
+        return {name: torch.from_numpy(column.view().copy()) for name, column in self._learned().items()}
+
+    def restore(self, records: Sequence[TurnRecord], tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Fill an empty index with the records of a snapshot, and what it had `saved`.
+
+        Returns:
+            Whether the two fit; if not, the index is of no use.
+        """
+        unknown = Lesson(0.0, 0.0, moved=False, duplicate=_NOBODY, written=())
+        for record in records:
+            self.add(record, replace(unknown, written=(0,) * len(record.passages)))
+        for name, column in self._learned().items():
+            found = tensors.get(name)
+            if found is None or found.shape != column.view().shape:
+                return False
+            column.view()[:] = found.numpy()
+        return True
+
+    def _learned(self) -> dict[str, _Column]:
+        """The columns that the log does not hold."""
+        return {
+            "index.surprise": self._surprise,
+            "index.rarity": self._rarity,
+            "index.strength": self._strength,
+            "index.written": self._written,
+        }
 
     def turns(self) -> TurnArrays:
         """The turns' columns; views, valid until the next `add`."""
@@ -65,6 +153,7 @@ class Index:
             positions=self._positions.view(),
             speaker=self._speaker.view(),
             surprise=self._surprise.view(),
+            rarity=self._rarity.view(),
             before=self._before.view(),
             after=self._after.view(),
             passages=self._passages.view(),
@@ -77,6 +166,7 @@ class Index:
             turn=self._turn_of.view(),
             columns=self._columns.view(),
             pooled=self._pooled.view(),
+            sketches=self._sketches.view(),
         )
 
 
@@ -87,7 +177,8 @@ class TurnArrays:
     Attributes:
         positions: in the log, ascending.
         speaker: number of the speaker (see `Index.speakers`), -1 for none.
-        surprise: in [0, 1], when it was written.
+        surprise: in [0, 1], when it was written (see `Lesson`).
+        rarity: in (0, 1], likewise.
         before: row of the turn before it in its session, -1 for none.
         after: row of the turn after it in its session, -1 for none.
         passages: how many passages it has.
@@ -96,6 +187,7 @@ class TurnArrays:
     positions: NDArray[np.int64]
     speaker: NDArray[np.int32]
     surprise: NDArray[np.float32]
+    rarity: NDArray[np.float32]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
     passages: NDArray[np.int32]
@@ -110,12 +202,14 @@ class PassageArrays:
         turn: row of its turn, ascending.
         columns: float32 (m, d); the memory's values.
         pooled: float32 (m, d); sentence vectors.
+        sketches: float32 (m, `SKETCH`); the columns' directions in few numbers.
     """
 
     numbers: NDArray[np.int64]
     turn: NDArray[np.int64]
     columns: NDArray[np.float32]
     pooled: NDArray[np.float32]
+    sketches: NDArray[np.float32]
 
 
 class _Column:

@@ -76,7 +76,14 @@ def rank(
     turns, passages = index.turns(), index.passages()
     token = token_weights(spec, state, reading.keys)
     lexical = lexical_scores(log, query, passages.numbers)
-    associative = associative_scores(spec, state, passages.columns, reading.keys, token)
+    associative = associative_scores(
+        state,
+        passages.columns,
+        reading.keys,
+        token,
+        fading=index.fading(state.updates, 1 - spec.retention.forget),
+        passages=turns.passages[passages.turn],
+    )
     chosen = _candidates(lexical, associative, turns, passages, allowed)
     if not len(chosen):
         return None
@@ -91,7 +98,7 @@ def rank(
         associative=np.maximum.reduceat(associative[chosen], starts),
         late=late[best],
         named=np.isin(turns.speaker[rows], named),
-        surprise=turns.surprise[rows],
+        rarity=turns.rarity[rows],
         passages=turns.passages[rows],
         before=_where(turns.before[rows], rows),
         after=_where(turns.after[rows], rows),

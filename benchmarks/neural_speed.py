@@ -1,0 +1,129 @@
+"""Measures what a write to the neural memory costs: chunk form against definition, and against titans-pytorch.
+
+    python benchmarks/neural_speed.py [--turns 1000] [--presets titans least_squares] [--rival] [--json figures.json]
+
+Every contender runs in a process of its own, which reports its time and by how much its memory grew at the peak. All
+write the same random unit keys, turn by turn: 32 tokens of 384 numbers each. `--rival` also measures titans-pytorch
+(`pip install -c constraints.txt titans-pytorch`) with the memory of the preset `titans`: two layers, expansion 4, 16
+tokens a chunk. Its learned projections are left in, they are a small part of its time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import torch
+from environment import write_report
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from titans_core.neural import PRESETS, MemoryState, write, write_sequentially
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DIM, TOKENS, CHUNK = 384, 32, 16
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=1000, help="turns that each contender writes")
+    parser.add_argument("--presets", nargs="*", choices=PRESETS, default=["titans", "least_squares"], help="only these")
+    parser.add_argument("--rival", action="store_true", help="measure titans-pytorch too")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.contender:
+        print(json.dumps(contend(options.contender, options.turns)))
+        return
+    contenders = [f"{name} {form}" for name in options.presets for form in ("chunk", "sequential")]
+    contenders += ["titans-pytorch"] if options.rival else []
+    rows = {name: run(name, options.turns) for name in track(contenders, description="writing")}
+    show(rows, options.turns)
+    if options.json:
+        write_report(options.json, {"benchmark": "neural_speed", "turns": options.turns, "rows": rows})
+
+
+def run(contender: str, turns: int) -> dict[str, Any]:
+    """One contender's figures, from a fresh process."""
+    command = [sys.executable, __file__, "--contender", contender, "--turns", str(turns)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this very program
+    if done.returncode:
+        sys.exit(f"{contender}: {done.stderr.strip().splitlines()[-1]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def contend(contender: str, turns: int) -> dict[str, Any]:
+    """Write all turns, and say how long each took (milliseconds), and by how much the process grew (megabytes)."""
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.nn.functional.normalize(torch.randn(turns, TOKENS, DIM, generator=generator), dim=-1)
+    write_one = rival() if contender == "titans-pytorch" else ours(*contender.split())
+    write_one(keys[0])  # warm
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    took = []
+    for turn in keys:
+        start = time.perf_counter()
+        write_one(turn)
+        took.append((time.perf_counter() - start) * 1000)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"turn_ms_p50": median(took), "total_s": sum(took) / 1000, "grown_mb": (peak - before) / 1024}
+
+
+def ours(name: str, form: str) -> Callable[[torch.Tensor], None]:
+    """A preset's write, in its chunk form or as defined; values are the keys of the next turn's place, at random."""
+    spec = PRESETS[name](DIM, 0 if name == "least_squares" else DIM)
+    state = MemoryState.initial(spec)
+    values = torch.nn.functional.normalize(torch.randn(TOKENS, DIM, generator=torch.Generator().manual_seed(1)), dim=-1)
+    step = write if form == "chunk" else write_sequentially
+    dtype = state.key_sum.dtype
+
+    def write_one(keys: torch.Tensor) -> None:
+        nonlocal state
+        state, _ = step(spec, state, keys.to(dtype), values.to(dtype) if spec.values else None)
+
+    return write_one
+
+
+def rival() -> Callable[[torch.Tensor], None]:
+    """The write of titans-pytorch, its state carried from turn to turn."""
+    from titans_pytorch import NeuralMemory
+
+    memory = NeuralMemory(dim=DIM, chunk_size=CHUNK, default_model_kwargs={"depth": 2, "expansion_factor": 4.0})
+    state = None
+
+    def write_one(keys: torch.Tensor) -> None:
+        nonlocal state
+        with torch.no_grad():
+            _, state, _ = memory.store_memories(
+                keys[None],
+                None if state is None else state.weights,
+                past_state=None if state is None else state.states,
+                seq_index=0 if state is None else state.seq_index,
+            )
+
+    return write_one
+
+
+def show(rows: dict[str, dict[str, Any]], turns: int) -> None:
+    """Print the figures as a table."""
+    table = Table("contender", title=f"{turns} turns of {TOKENS} tokens, keys of {DIM} numbers")
+    for heading in ("ms a turn, p50", "seconds in all", "grown by MB"):
+        table.add_column(heading, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, f"{row['turn_ms_p50']:.2f}", f"{row['total_s']:.1f}", f"{row['grown_mb']:.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

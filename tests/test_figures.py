@@ -1,0 +1,160 @@
+"""`titans figures` draws every picture of a memory, or says why it cannot."""
+
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from titans_core import TitansMemory, cli, figures
+from titans_core.plots.style import new_figure
+
+TALK = [
+    ("Ada", "My brother Tom broke his arm while climbing."),
+    ("Ben", "Oh no! Was that in the gym or outside?"),
+    ("Ada", "Outside, near the quarry at Bellever."),
+    ("Ben", "I finally sold my old Volvo to a neighbour."),
+    ("Ben", "My brother Tom broke his arm while climbing."),
+    ("Ada", "My brother Tom broke his arm, while climbing!"),
+    ("Cleo", "How much did you get for it?"),
+    ("Ben", "Eleven hundred, and he paid in cash."),
+]
+PICTURES = {
+    "dashboard": "dashboard",
+    "surprise": "surprise_over_time",
+    "updates": "update_heat_map",
+    "momentum": "momentum_against_surprise",
+    "forgetting": "effect_of_forgetting",
+}
+
+
+@pytest.fixture(scope="module")
+def talk(reader, tmp_path_factory):
+    path = tmp_path_factory.mktemp("talk") / "memory.db"
+    with TitansMemory.open(path, tenant="talk", reader=reader) as memory:
+        for speaker, text in TALK:
+            memory.memorize(text, speaker=speaker)
+        yield memory
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.build_app(), ["figures", *map(str, arguments)])
+
+
+def problem(result):
+    assert result.exit_code == 1
+    assert result.stderr.startswith("problem  ")
+    assert not result.stdout
+    return result.stderr
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What the dashboard was given; the other pictures are left out, for they have tests of their own."""
+    given = []
+
+    def dashboard(history, recollection):
+        given.append((history, recollection))
+        return new_figure(2, 2, "", "")
+
+    monkeypatch.setattr(figures, "dashboard", dashboard)
+    for name in PICTURES.values():
+        if name != "dashboard":
+            monkeypatch.setattr(figures, name, lambda history: new_figure(2, 2, "", ""))
+    return given
+
+
+def test_the_command_writes_every_picture_and_names_it(talk, tmp_path):
+    result = run(tmp_path / "out", "--url", talk.url, "--tenant", "talk", "--last", 5)
+    assert result.exit_code == 0, result.output
+    files = [tmp_path / "out" / f"{name}.{ending}" for name in PICTURES for ending in ("png", "svg")]
+    assert result.output.splitlines() == [str(file) for file in files]
+    for file in files:
+        beginning = file.read_bytes()[:8]
+        assert beginning.startswith(b"\x89PNG" if file.suffix == ".png" else b"<?xml")
+    assert "Shown: turns 4 to 8." in files[1].read_text(encoding="utf-8")
+
+
+def test_a_query_is_recalled_from_all_turns(talk, tmp_path, drawn):
+    assert run(tmp_path, "--url", talk.url, "--tenant", "talk", "--query", "What broke?").exit_code == 0
+    [(history, recollection)] = drawn
+    assert recollection.query == "What broke?"
+    assert len(history) == len(TALK)
+    assert history.repeated.tolist() == [number == 5 for number in range(len(TALK))]
+    assert history.learned[5] == 0
+
+
+def test_by_default_the_latest_question_is_asked_of_the_other_turns(talk, tmp_path, drawn):
+    figures.draw(talk, tmp_path)
+    [(_, recollection)] = drawn
+    assert recollection.query == "How much did you get for it?"
+    assert recollection.recalls
+    assert recollection.query not in {recall.text for recall in recollection}
+
+
+def test_without_a_question_the_most_surprising_turn_is_looked_for(memory, tmp_path, drawn):
+    same = "The weather is nice and we are all well today, as ever, thank you and good night"
+    for text in (same, f"{same}.", "Quantum chromodynamics confines quarks.", f"Well. {same}"):
+        memory.memorize(text)
+    done = []
+    figures.draw(memory, tmp_path, last=3, progress=lambda *step: done.append(step))
+    [(history, recollection)] = drawn
+    row = int(np.argmax(history.relative))
+    assert recollection.query == "Quantum chromodynamics confines quarks."
+    assert history.numbers[row] == 3
+    assert done[-1] == (4, 4)
+
+
+def test_an_unknown_file_is_not_begun(tmp_path):
+    path = tmp_path / "nowhere.db"
+    assert "There is no memory at" in problem(run(tmp_path, "--url", path, "--tenant", "alice"))
+    assert not path.exists()
+    path.touch()
+    assert "There is no memory at" in problem(run(tmp_path, "--url", path, "--tenant", "alice"))
+    assert not path.read_bytes()
+
+
+def test_a_file_that_is_no_memory_is_named(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("These are notes, and no database at all. " * 50)
+    assert "not a SQLite file" in problem(run(tmp_path, "--url", path, "--tenant", "alice"))
+
+
+def test_an_unknown_tenant_hears_which_there_are_and_is_not_begun(talk, tmp_path):
+    for _ in range(2):
+        said = problem(run(tmp_path, "--url", talk.url, "--tenant", "bob"))
+        assert "has no tenant 'bob'; choose one of those it has: 'talk'." in said
+
+
+def test_of_many_tenants_ten_are_named(tmp_path, reader):
+    path = tmp_path / "memory.db"
+    for number in range(12):
+        TitansMemory.open(path, tenant=f"tenant-{number:02}", reader=reader).close()
+    said = problem(run(tmp_path, "--url", path, "--tenant", "bob"))
+    assert "'tenant-09' and 2 more." in said
+    assert "tenant-10" not in said
+    assert "memorize some" in problem(run(tmp_path, "--url", path, "--tenant", "tenant-11"))
+
+
+def test_an_empty_query_and_a_wrong_retention_are_explained(talk, tmp_path):
+    assert "empty" in problem(run(tmp_path, "--url", talk.url, "--tenant", "talk", "--query", " ", "--last", 1))
+    assert "keep" in problem(run(tmp_path, "--url", talk.url, "--tenant", "talk", "--keep", 2))
+
+
+def test_without_matplotlib_the_command_says_what_to_install(monkeypatch, talk, tmp_path):
+    for name in [name for name in sys.modules if name.startswith(("matplotlib", "titans_core.plots"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "titans_core.figures")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said = problem(run(tmp_path, "--url", talk.url, "--tenant", "talk"))
+    assert "needs matplotlib" in said
+    assert "pip install 'titans-core[figures]'" in said
+
+
+def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch, talk, tmp_path):
+    def fail(*_):
+        raise ModuleNotFoundError("No module named 'json'", name="json")
+
+    monkeypatch.setattr(figures, "check_memory", fail)
+    result = run(tmp_path, "--url", talk.url, "--tenant", "talk")
+    assert isinstance(result.exception, ModuleNotFoundError)

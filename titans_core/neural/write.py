@@ -1,0 +1,163 @@
+"""Write, read, and measure surprise: the whole interface of a neural memory, as pure functions."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from titans_core.errors import InvalidSpecError
+from titans_core.neural.chunked import write_chunk
+from titans_core.neural.delta import is_delta_rule, write_delta
+from titans_core.neural.gates import Gates
+from titans_core.neural.least_squares import leverage, write_least_squares, write_least_squares_sequentially
+from titans_core.neural.optimizer import LeastSquares
+from titans_core.neural.sequential import Chunk, anchored, write_chunk_sequentially
+from titans_core.neural.surprise import Surprise, residual_share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from titans_core.neural.spec import MemorySpec
+    from titans_core.neural.state import MemoryState
+
+
+def write(
+    spec: MemorySpec, state: MemoryState, keys: Tensor, values: Tensor | None = None, gates: Gates | None = None
+) -> tuple[MemoryState, Surprise]:
+    """Learn n key–value pairs, oldest first. All of them are learned when it returns, however few.
+
+    Args:
+        spec: the memory's choices.
+        state: the memory so far; it is not changed.
+        keys: (n, d), of the state's dtype; n may be 0.
+        values: (n, v); None for a least-squares memory of addresses (`values=0`).
+        gates: one for each token; None for the spec's constants.
+
+    Returns:
+        The new state, and each token's surprise.
+
+    Raises:
+        InvalidSpecError: the shapes do not fit the spec, or a gate is out of range.
+    """
+    return _write(spec, state, keys, values, gates, fast=True)
+
+
+def write_sequentially(
+    spec: MemorySpec, state: MemoryState, keys: Tensor, values: Tensor | None = None, gates: Gates | None = None
+) -> tuple[MemoryState, Surprise]:
+    """The definition of `write`, one token after the other, as the papers print it."""
+    return _write(spec, state, keys, values, gates, fast=False)
+
+
+def read(spec: MemorySpec, state: MemoryState, keys: Tensor) -> Tensor:
+    """What the memory answers: M*(q), a forward pass that changes nothing (Titans, Eq. 15).
+
+    Args:
+        spec: the memory's choices.
+        state: what it has learned.
+        keys: (n, d).
+
+    Returns:
+        (n, v).
+    """
+    with torch.no_grad():
+        if isinstance(spec.optimizer, LeastSquares):
+            return ((keys.double() @ state.inverse) @ state.weights[0]).to(keys.dtype)
+        return spec.architecture.forward(state.weights, keys).answers
+
+
+def surprise(spec: MemorySpec, state: MemoryState, keys: Tensor, values: Tensor | None = None) -> Tensor:
+    """The momentary surprise that a write of these tokens would begin with; changes nothing.
+
+    Args:
+        spec: the memory's choices.
+        state: what it has learned.
+        keys: (n, d), not zero.
+        values: (n, v); a least-squares memory needs none.
+
+    Returns:
+        float64 (n,), see `Surprise.momentary`.
+    """
+    if isinstance(spec.optimizer, LeastSquares):
+        keys, _ = _checked(spec, keys, keys.new_zeros(len(keys), spec.values))
+        return leverage(spec, state, keys)
+    keys, values = _checked(spec, keys, values)
+    weights = anchored(spec, state.weights, Gates.constant(spec, max(1, len(keys))))
+    with torch.no_grad():
+        return residual_share(spec, spec.architecture.forward(weights, keys).answers, keys, values)
+
+
+def _write(
+    spec: MemorySpec, state: MemoryState, keys: Tensor, values: Tensor | None, gates: Gates | None, *, fast: bool
+) -> tuple[MemoryState, Surprise]:
+    keys, values = _checked(spec, keys, values)
+    gates = Gates.constant(spec, len(keys)) if gates is None else gates.checked(len(keys))
+    with _one_thread():
+        return _learned(spec, state, keys, values, gates, fast=fast)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Products are summed in the same order on every machine, so that weights are the same bytes however many cores."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _learned(
+    spec: MemorySpec, state: MemoryState, keys: Tensor, values: Tensor, gates: Gates, *, fast: bool
+) -> tuple[MemoryState, Surprise]:
+    if isinstance(spec.optimizer, LeastSquares):
+        exact = write_least_squares if fast else write_least_squares_sequentially
+        state, surprised = exact(spec, state, keys, values, gates)
+    elif fast and is_delta_rule(spec) and len(keys):
+        state, surprised = write_delta(spec, state, keys, values, gates)
+    else:
+        state, surprised = _in_chunks(
+            write_chunk if fast else write_chunk_sequentially, spec, state, keys, values, gates
+        )
+    written = replace(state, key_sum=state.key_sum + keys.sum(0), tokens=state.tokens + len(keys))
+    return written, surprised
+
+
+def _in_chunks(
+    write_one: Callable[[MemorySpec, MemoryState, Chunk], tuple[MemoryState, Surprise]],
+    spec: MemorySpec,
+    state: MemoryState,
+    keys: Tensor,
+    values: Tensor,
+    gates: Gates,
+) -> tuple[MemoryState, Surprise]:
+    parts = []
+    for start in range(0, len(keys), spec.chunk):
+        stop = min(start + spec.chunk, len(keys))
+        chunk = Chunk.cut(state, keys[start:stop], values[start:stop], gates.at(start, stop))
+        for step in range(spec.steps):
+            state, surprised = write_one(spec, state, chunk)
+            if step == 0:  # later steps have seen the chunk already
+                parts.append(surprised)
+    return state, Surprise.joined(parts)
+
+
+def _checked(spec: MemorySpec, keys: Tensor, values: Tensor | None) -> tuple[Tensor, Tensor]:
+    if values is None:
+        if spec.values:
+            raise InvalidSpecError(f"This memory learns values of length {spec.values}; give one for each key.")
+        values = keys.new_zeros(len(keys), 0)
+    if keys.shape != (len(keys), spec.dim) or values.shape != (len(keys), spec.values):
+        raise InvalidSpecError(
+            f"Keys (n, {spec.dim}) and values (n, {spec.values}) are wanted; "
+            f"got {tuple(keys.shape)} and {tuple(values.shape)}."
+        )
+    return keys, values

@@ -1,0 +1,60 @@
+"""How much of a passage an earlier one has said already."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from titans_core.neural import MemoryState
+    from titans_core.recalling.index import Index
+
+DUPLICATE = 0.8
+"""Overlap from which on two passages with the same words say the same. In LoCoMo 99.5 % of the turns have no other
+turn as like as this; the same words with another punctuation overlap by .82 at least in 99 % of the cases."""
+
+_CLOSER = 8
+_WORD = re.compile(r"\w+")
+
+
+def most_alike(index: Index, state: MemoryState, column: NDArray[np.floating]) -> tuple[int, float]:
+    """The earlier passage that is most like this one, in the metric of what the memory has learned.
+
+    The overlap of two columns is their cosine under P, ⟨y, P z⟩ / (‖y‖_P ‖z‖_P): what both share with everything does
+    not count. The sketches find the few that are worth it.
+
+    Args:
+        index: the passages so far.
+        state: what the memory has learned.
+        column: (d,), the sum of the passage's keys.
+
+    Returns:
+        The passage's row, and the overlap in [0, 1]; (-1, 0) if there is none.
+    """
+    passages = index.passages()
+    if not len(passages.numbers):
+        return -1, 0.0
+    likeness = torch.from_numpy(passages.sketches) @ torch.from_numpy(index.sketch(column))
+    near = likeness.topk(min(_CLOSER, len(likeness))).indices
+    wanted = torch.from_numpy(column.astype(np.float64))
+    stored = torch.from_numpy(passages.columns[near.numpy()]).double()
+    projected = stored @ state.inverse
+    squares = (projected * stored).sum(-1) * (wanted @ state.inverse @ wanted)
+    overlap = (projected @ wanted) / squares.clamp(min=1e-24).sqrt()
+    best = int(overlap.argmax())
+    return int(near[best]), min(max(float(overlap[best]), 0.0), 1.0)
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts are made of the same words, however they are written or punctuated.
+
+    The states of a frozen reader hardly move for a "not" or another number (their overlap is .98 and more), so that
+    likeness alone would take a correction for a repetition.
+    """
+    return Counter(_WORD.findall(one.casefold())) == Counter(_WORD.findall(other.casefold()))
