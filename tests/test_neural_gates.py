@@ -109,7 +109,7 @@ def test_gates_at_are_those_of_some_tokens():
 
 
 def test_the_step_follows_surprise_up_to_a_limit():
-    gates = random_gates(4)
+    gates = random_gates(8).at(4, 8)  # none of them has a step of zero
     surprises = torch.tensor([0.0, 0.2, 0.4, 9.0])
     followed = follow_surprise(gates, surprises, usual=0.4)
     factors = torch.tensor([0, 0.5, 1, 2], dtype=torch.float64)

@@ -36,7 +36,8 @@ class MemorySpec:
         chunk: b, at least 1; gradients are taken at the weights before each b tokens (Titans, Eq. 16). A write of
             fewer tokens is learned at once, and a chunk never reaches into the next write.
         steps: how often a write repeats its chunk; at least 1.
-        gate: at least 0; a write that surprises less than `gate` times what is usual moves no weights. 0 learns all.
+        gate: in [0, 1]; a write that surprises less than `gate` times what is usual adds nothing to the weights (they
+            fade all the same). 0 learns all.
         seed: of the random weights that a deep memory begins with.
     """
 
@@ -77,7 +78,7 @@ class MemorySpec:
         checks = [
             (self.dim >= 1 and self.values >= 0, "A memory needs dim >= 1 and values >= 0."),
             (min(self.window, self.chunk, self.steps) >= 1, "window, chunk and steps begin at 1."),
-            (self.gate >= 0, "The gate is at least 0."),
+            (0 <= self.gate <= 1, "The gate lies in [0, 1]: above, a new memory would never learn."),
             (0 <= retention.forget <= 1, "A retention's forget (1 - keep) lies in [0, 1]."),
             (0 <= self.momentum < 1, "Momentum lies in [0, 1)."),
             (self.step > 0, "A step is above 0."),
@@ -146,8 +147,10 @@ class MemorySpec:
 
 def _canonical(choice: object) -> object:
     """A choice as plain values, equal for equal specs: 1 and 1.0 are one step."""
+    if isinstance(choice, float) and choice.is_integer():
+        return int(choice)
     if isinstance(choice, int | float):
-        return float(choice)
+        return choice + 0  # True and 1 are one choice, too
     if isinstance(choice, str):
         return choice
     instance = cast("DataclassInstance", choice)

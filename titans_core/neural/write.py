@@ -97,6 +97,8 @@ def _write(
 ) -> tuple[MemoryState, Surprise]:
     keys, values = _checked(spec, keys, values)
     gates = Gates.constant(spec, len(keys)) if gates is None else gates.checked(len(keys))
+    if not state.momentum:  # without a past surprise there is none to keep, within a chunk either
+        gates = replace(gates, momentum=torch.zeros_like(gates.momentum))
     with _one_thread():
         return _learned(spec, state, keys, values, gates, fast=fast)
 
