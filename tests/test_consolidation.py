@@ -42,6 +42,17 @@ def test_what_was_recalled_often_is_rehearsed_and_what_was_not_fades(fading):
     assert fading.recall(FACTS[3]).best.id == "f3"  # faded, but in the log and found
 
 
+def test_a_late_turn_that_was_recalled_comes_before_surprising_early_ones(fading):
+    index = fading._cache.index.turns()
+    late = int(np.argmin(index.surprise))
+    for _ in range(2):
+        assert fading.recall(FACTS[late]).best.id == f"f{late}"
+    before = left(fading)[late]
+    assert fading._cache.important(1 / 16) == [int(index.positions[late])]
+    fading.consolidate(share=1 / 16)
+    assert left(fading)[late] > 1 > before
+
+
 def test_without_recalls_the_most_surprising_are_rehearsed(fading):
     surprise = fading._cache.index.turns().surprise.copy()
     fading.consolidate(share=0.25)

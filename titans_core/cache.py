@@ -115,11 +115,15 @@ class Cache:
         self._saved = turns
 
     def important(self, share: float) -> list[int]:
-        """Positions of the given share of the turns that matter most, in order: often recalled, or surprising."""
+        """Positions of the given share of the turns that matter most, in order: the most recalled, then the surprising.
+
+        In this order, because surprise falls as a memory fills: weighed against each other, early small talk would
+        outdo a late turn that is asked for again and again.
+        """
         turns = self.index.turns()
         recalled = np.array([self.recalled.get(int(position), 0) for position in turns.positions])
         count = math.ceil(share * len(turns.positions))
-        best = np.argsort(-(1 + recalled) * turns.surprise, kind="stable")[:count]
+        best = np.lexsort((-turns.surprise, -recalled))[:count]
         return sorted(turns.positions[best].tolist())
 
     def _twin(self, record: TurnRecord, alike: list[tuple[int, float]]) -> int:
