@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,13 @@ class Row:
     bytes: int = 0
     growing: int = 0
 
+    def timed_write(self, *arguments: Any) -> MemoryState:
+        """The state after a write (with the arguments of `write`), whose time is noted."""
+        start = time.perf_counter()
+        state, _ = write(*arguments)
+        self.write_ms.append((time.perf_counter() - start) * 1000)
+        return state
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
@@ -118,18 +126,18 @@ def measure(conversations: Sequence[Conversation], presets: Sequence[str], progr
     """The figures of every method over the conversations."""
     dim = load_reader().dim
     methods: dict[str, Callable[[Material, Row], NDArray[np.float32]]] = {
-        "cosine of passages": lambda material, row: cosine(material, row),
-        "cosine of whole turns, float32": lambda material, row: whole_turns(material, row),
-        "Hebbian, by column": lambda material, row: by_column(material, row, learns=False),
-        "least_squares, by column": lambda material, row: by_column(material, row),
-        f"least_squares, by column, gate {GATE}": lambda material, row: by_column(material, row, gate=GATE),
+        "cosine of passages": cosine,
+        "cosine of whole turns, float32": whole_turns,
+        "Hebbian, by column": partial(by_column, learns=False),
+        "least_squares, by column": by_column,
+        f"least_squares, by column, gate {GATE}": partial(by_column, gate=GATE),
     }
     for name in presets:
         spec = PRESETS[name](dim, dim)
         if isinstance(spec.architecture, Linear) and name not in ("least_squares", "linear_attention"):
-            methods[f"{name}, of the usual"] = lambda material, row, spec=spec: by_usual(material, row, spec)
+            methods[f"{name}, of the usual"] = partial(by_usual, spec=spec)
         spec = bounded(name, dim)
-        methods[f"{name}, bounded"] = lambda material, row, spec=spec: by_code(material, row, spec)
+        methods[f"{name}, bounded"] = partial(by_code, spec=spec)
     rows = {method: Row() for method in methods}
     task = progress.add_task("", total=len(conversations) * (len(methods) + 1))
     for number, conversation in enumerate(conversations, 1):
@@ -193,9 +201,7 @@ def by_column(material: Material, row: Row, *, gate: float = 0.0, learns: bool =
     state = MemoryState.initial(spec)
     for keys in material.keys if learns else []:
         before = state.inverse
-        start = time.perf_counter()
-        state, _ = write(spec, state, torch.from_numpy(keys).double())
-        row.write_ms.append((time.perf_counter() - start) * 1000)
+        state = row.timed_write(spec, state, torch.from_numpy(keys).double())
         row.skipped.append(float(state.inverse is before))
     row.bytes, row.growing = state.nbytes, material.pooled[0].nbytes
     columns = np.stack([keys.sum(axis=0) for keys in material.keys])
@@ -216,9 +222,7 @@ def by_usual(material: Material, row: Row, spec: MemorySpec) -> NDArray[np.float
     """
     state = MemoryState.initial(spec)
     for keys in map(torch.from_numpy, material.keys):
-        start = time.perf_counter()
-        state, _ = write(spec, state, keys, keys)
-        row.write_ms.append((time.perf_counter() - start) * 1000)
+        state = row.timed_write(spec, state, keys, keys)
     row.bytes, row.growing = state.nbytes, material.pooled[0].nbytes
     columns = torch.from_numpy(np.stack([keys.sum(axis=0) for keys in material.keys]))
     lengths = ((columns - read(spec, state, columns)) * columns).sum(-1).clamp(min=1e-6)
@@ -250,9 +254,7 @@ def by_code(material: Material, row: Row, spec: MemorySpec) -> NDArray[np.float3
         values = (code * (share if exact else 1)).to(dtype).expand(len(keys), -1)
         gates = Gates.constant(spec, len(keys))
         gates = gates if exact else replace(gates, step=gates.step * share)
-        start = time.perf_counter()
-        state, _ = write(spec, state, keys, values, gates)
-        row.write_ms.append((time.perf_counter() - start) * 1000)
+        state = row.timed_write(spec, state, keys, values, gates)
     row.bytes = state.nbytes
     empty = MemoryState.initial(spec)
     scores = []

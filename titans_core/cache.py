@@ -43,7 +43,7 @@ class Cache:
     index: Index
     position: int
     _saved: int
-    _rehearsed: bool
+    _rehearsals: tuple[int, list[int]] | None  # still to come: after which position, of which turns
 
     def __init__(self, log: EpisodeLog, spec: MemorySpec) -> None:
         """Load the snapshot, if it is a good one, and replay what came after it."""
@@ -63,13 +63,11 @@ class Cache:
         if position > self.position:
             for record in self._log.records(after=self.position, keys=True):
                 self.learn(record)
-        if not self._rehearsed:
-            self._rehearse(math.inf)
+        self._rehearse(math.inf)
 
     def learn(self, record: TurnRecord) -> Lesson:
         """Learn the next turn of the log."""
-        if not self._rehearsed:
-            self._rehearse(record.position)
+        self._rehearse(record.position)
         state, rarities, surprises, written, moved = self.state, [], [], [], False
         alike = [most_alike(self.index, state, passage.column) for passage in record.passages]
         twin = self._twin(record, alike)
@@ -83,8 +81,8 @@ class Cache:
             surprises.append(surprise.momentary * (1 - overlap**2))
             written.append(state.updates)
         lesson = Lesson(_mean(surprises), _mean(rarities), moved, twin, tuple(written))
-        self._add(record, lesson)
-        self.state = state
+        self.index.add(record, lesson)
+        self.position, self.state = record.position, state
         return lesson
 
     def discard(self) -> None:
@@ -139,17 +137,12 @@ class Cache:
     def _keys(self, packed: bytes) -> Tensor:
         return torch.from_numpy(decode_keys(packed, self.spec.dim)).double()
 
-    def _add(self, record: TurnRecord, lesson: Lesson) -> None:
-        self.index.add(record, lesson)
-        self.position = record.position
-
     def _rehearse(self, before: float) -> None:
-        """Write the turns of the last consolidation once more, if it lies before this position."""
-        after, positions = self._log.rehearsals()
-        if after >= before:
+        """Write the last consolidation's turns once more, if that is still to come and lies before this position."""
+        if self._rehearsals is None or self._rehearsals[0] >= before:
             return
-        self._rehearsed = True
-        rows = self._rows(positions)
+        rows = self._rows(self._rehearsals[1])
+        self._rehearsals = None
         for row, packed in zip(rows, self._log.keys(self.index.passages().numbers[rows].tolist()), strict=True):
             self.state, _ = write(self.spec, self.state, self._keys(packed))
             self.index.rehearse(int(row), self.state.updates, 1 - self.spec.retention.forget)
@@ -165,7 +158,7 @@ class Cache:
         self.index = Index(self.spec.dim)
         self.position = 0
         self._saved = 0
-        self._rehearsed = False
+        self._rehearsals = self._log.rehearsals()
 
     def _load_snapshot(self) -> None:
         """Take the saved weights if they are of this spec and epoch, and fit the log; else leave it to replay."""
@@ -181,7 +174,8 @@ class Cache:
         if not index.restore(records, tensors):
             return
         self.state, self.index, self.position, self._saved = state, index, snapshot.position, len(records)
-        self._rehearsed = self._log.rehearsals()[0] <= snapshot.position
+        if self._rehearsals and self._rehearsals[0] <= snapshot.position:
+            self._rehearsals = None
         if not self.recalled and "recalled" in tensors:
             self.recalled = {int(position): int(count) for position, count in tensors["recalled"]}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from titans_core.plots import (
     surprise_over_time,
     update_heat_map,
 )
+from titans_core.recalling import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from titans_core.memory import TitansMemory
     from titans_core.types import Recollection, Turn
 
-_WORD = re.compile(r"\w+")
 _FIRST_WORDS = 12
 
 
@@ -99,7 +97,7 @@ def check_memory(url: str | Path, tenant: str) -> None:
 
 def _repetitions(turns: Sequence[Turn]) -> list[int]:
     """Rows of the turns that say an earlier one's words again, by the same speaker: the memory does not learn them."""
-    said = [(turn.speaker, frozenset(Counter(_WORD.findall(turn.text.casefold())).items())) for turn in turns]
+    said = [(turn.speaker, frozenset(words_of(turn.text).items())) for turn in turns]
     first = {words: row for row, words in reversed(list(enumerate(said)))}
     return [row for row, words in enumerate(said) if first[words] != row]
 

@@ -85,14 +85,13 @@ class Learner:
         surprises, relatives, written = [np.zeros(0)], [np.zeros(0)], 0
         code = turn.code(CODES).double()
         for keys in turn.passages:
-            usual = SurpriseMetric(*self._state.usual.tolist())
+            usual = SurpriseMetric.of(self._state.usual)
             after, surprised = write(self._spec, self._state, keys.double(), code.expand(len(keys), -1))
-            relative = usual.relative(surprised.momentary).numpy()
             surprises.append(surprised.momentary.numpy())
-            relatives.append(relative)
+            relatives.append(usual.relative(surprised.momentary).numpy())
             if not repeated:
                 self._state = after
-                written += len(keys) * (self._spec.gate == 0 or float(relative.mean()) >= self._spec.gate)
+                written += len(keys) * usual.opens(self._spec.gate, surprised.momentary)
         if look:
             self.tokens.append(np.concatenate(surprises))
             self.relative.append(mean(np.concatenate(relatives)))

@@ -107,11 +107,9 @@ def _met(spec: MemorySpec, state: MemoryState, keys: Tensor, gates: Gates) -> tu
     """What every write begins with: retention, the keys' surprise, what is usual now, and whether the gate opens."""
     state = _retained(spec, state, gates)
     momentary = _leverage(spec, keys @ state.inverse, keys)
-    metric = SurpriseMetric(*state.usual.tolist())
-    opened = len(keys) > 0 and (spec.gate == 0 or float(metric.relative(momentary).mean()) >= spec.gate)
-    metric = metric.after(momentary)
-    usual = torch.tensor([metric.total, metric.weight], dtype=torch.float64)
-    return replace(state, usual=usual, updates=state.updates + (len(keys) > 0)), momentary, opened
+    metric = SurpriseMetric.of(state.usual)
+    met = replace(state, usual=metric.after(momentary).tensor, updates=state.updates + (len(keys) > 0))
+    return met, momentary, metric.opens(spec.gate, momentary)
 
 
 def _leverage(spec: MemorySpec, projected: Tensor, keys: Tensor) -> Tensor:

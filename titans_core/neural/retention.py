@@ -18,23 +18,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Nothing is let go: α = 0, Z = W."""
+class _Straight:
+    """Z = W: what a retention is unless it says otherwise."""
 
-    forget: ClassVar[float] = 0.0
+    __slots__ = ()
 
     def dual(self, weights: Tensor) -> Tensor:
-        """Z = W."""
+        """Z from W."""
         return weights
 
     def primal(self, dual: Tensor) -> Tensor:
-        """W = Z."""
+        """W from Z."""
         return dual
 
 
 @dataclass(frozen=True, slots=True)
-class Decay:
+class Keep(_Straight):
+    """Nothing is let go: α = 0, Z = W."""
+
+    forget: ClassVar[float] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decay(_Straight):
     """Weight decay: M_t = (1 − α_t) M_{t−1} + S_t (Titans, Eq. 13).
 
     Attributes:
@@ -47,20 +53,12 @@ class Decay:
     forget: float = 0.01
     gradient: Literal["current", "decayed"] = "current"
 
-    def dual(self, weights: Tensor) -> Tensor:
-        """Z = W."""
-        return weights
-
-    def primal(self, dual: Tensor) -> Tensor:
-        """W = Z."""
-        return dual
-
 
 @dataclass(frozen=True, slots=True)
-class Lq:
+class Lq(_Straight):
     """Keeps A_t = (1 − α_t) A_{t−1} − η_t ∇ℓ and reads W_t = A_t / ‖A_t‖_q^{q−2} (MIRAS, Eq. 24: Moneta).
 
-    A is what has to be saved; W follows from it.
+    A is what has to be saved; W follows from it, and A does not follow from W.
 
     Attributes:
         q: at least 2; 2 is plain decay.
@@ -74,10 +72,6 @@ class Lq:
     form: Literal["printed", "dual"] = "printed"
     floor: float = 1.0
 
-    def dual(self, weights: Tensor) -> Tensor:
-        """Z = A, which cannot be had from W: the state keeps it."""
-        return weights
-
     def primal(self, dual: Tensor) -> Tensor:
         """W from A = Z."""
         scale = torch.linalg.vector_norm(dual, self.q).clamp(min=self.floor).pow(self.q - 2)
@@ -86,7 +80,7 @@ class Lq:
 
 
 @dataclass(frozen=True, slots=True)
-class KL:
+class KL(_Straight):
     """Each row of the weights stays on the simplex of sum c (MIRAS, Eq. 21 and 27: Memora).
 
     W_t = c Softmax((1 − λ_t) log W_{t−1} − η'_t ∇ℓ), with λ = `forget` and η' = (1 − λ) θ, as follows from Eq. 21's
@@ -110,7 +104,7 @@ class KL:
 
 
 @dataclass(frozen=True, slots=True)
-class ElasticNet:
+class ElasticNet(_Straight):
     """W_t = S_γ(λ W_{t−1} − ζ ∇ℓ) with the soft threshold S_γ (MIRAS, Eq. 22–23): small weights become zero.
 
     Attributes:
@@ -120,10 +114,6 @@ class ElasticNet:
 
     threshold: float = 1e-4
     forget: float = 0.01
-
-    def dual(self, weights: Tensor) -> Tensor:
-        """Z = W."""
-        return weights
 
     def primal(self, dual: Tensor) -> Tensor:
         """W = S_γ(Z)."""

@@ -79,6 +79,20 @@ class SurpriseMetric:
             half_life=self.half_life,
         )
 
+    @classmethod
+    def of(cls, usual: Tensor) -> SurpriseMetric:
+        """The metric that a state carries, `MemoryState.usual`."""
+        return cls(*usual.tolist())
+
+    @property
+    def tensor(self) -> Tensor:
+        """The metric as a state carries it, float64 (2,)."""
+        return torch.tensor([self.total, self.weight], dtype=torch.float64)
+
+    def opens(self, gate: float, surprises: Tensor) -> bool:
+        """Whether a write of these tokens passes the surprise gate (see `MemorySpec.gate`); never without tokens."""
+        return len(surprises) > 0 and (gate == 0 or float(self.relative(surprises).mean()) >= gate)
+
     def relative(self, surprises: Tensor) -> Tensor:
         """Surprises against what is usual: 1 is as always; all 1 before anything was seen."""
         return surprises / self.usual if self.usual else torch.ones_like(surprises)

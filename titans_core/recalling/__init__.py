@@ -6,7 +6,7 @@ The large products run in torch, the rest in numpy: two libraries with a pool of
 
 from titans_core.recalling.fusion import Weights
 from titans_core.recalling.index import Index, Lesson
-from titans_core.recalling.overlap import DUPLICATE, most_alike, same_words
+from titans_core.recalling.overlap import DUPLICATE, most_alike, same_words, words_of
 from titans_core.recalling.recaller import Ranking, rank
 from titans_core.recalling.recollect import recollect
 
@@ -20,4 +20,5 @@ __all__ = [
     "rank",
     "recollect",
     "same_words",
+    "words_of",
 ]

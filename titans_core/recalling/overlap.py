@@ -57,4 +57,9 @@ def same_words(one: str, other: str) -> bool:
     The states of a frozen reader hardly move for a "not" or another number (their overlap is .98 and more), so that
     likeness alone would take a correction for a repetition.
     """
-    return Counter(_WORD.findall(one.casefold())) == Counter(_WORD.findall(other.casefold()))
+    return words_of(one) == words_of(other)
+
+
+def words_of(text: str) -> Counter[str]:
+    """The words of a text and how often each stands in it, whatever their case, order and punctuation."""
+    return Counter(_WORD.findall(text.casefold()))
