@@ -80,7 +80,7 @@ def measure(conversation: Conversation) -> dict[str, tuple[int, int]]:
         receipts = memory.memorize_many(conversation.turns)
         counts["none (the conversation itself)"] = sum(one.duplicate_of is not None for one in receipts), len(receipts)
         chosen = rng.sample(conversation.turns, SAMPLE)
-        for change, changed in (content | form).items():
+        for change, changed in (form | content).items():
             turns = [(turn, changed(turn.text)) for turn in chosen]
             turns = [(turn, text) for turn, text in turns if (text != turn.text) or change == "the same"]
             again = memory.memorize_many(Turn(text, speaker=turn.speaker) for turn, text in turns)

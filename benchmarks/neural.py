@@ -11,7 +11,7 @@ it, a value the address of its passage, a write one passage. Three kinds of rows
   a query is looked up in Hebbian columns: 384 numbers for each passage again.
 * "bounded": the addresses are random codes (4,096 numbers for a linear memory, 384 for a deep one), and nothing grows.
 
-A turn scores by its best passage, and by a tenth of the turn before and of the one after it in its session.
+A turn scores by its best passage, and by .15 of the turn before and of the one after it in its session.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from titans_core.episodes import decode_keys
 from titans_core.memory import GATE
 from titans_core.neural import PRESETS, Gates, Linear, MemoryState, address_codes, read, surprise, write
 from titans_core.reading import load_reader
-from titans_core.recalling.associative import associative_scores, token_weights
+from titans_core.recalling.associative import CHANCES, associative_scores, token_weights
 from titans_core.writing import read_passages
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 CODE = 4096
 """Numbers of a linear memory's random code; a deep memory with a residual needs as many as a key has."""
 
-NEIGHBOUR = 0.1
+NEIGHBOUR = 0.15
 
 
 @dataclass(slots=True)
@@ -226,7 +226,7 @@ def by_usual(material: Material, row: Row, spec: MemorySpec) -> NDArray[np.float
     row.bytes, row.growing = state.nbytes, material.pooled[0].nbytes
     columns = torch.from_numpy(np.stack([keys.sum(axis=0) for keys in material.keys]))
     lengths = ((columns - read(spec, state, columns)) * columns).sum(-1).clamp(min=1e-6)
-    share = lengths.pow(-0.25) / torch.from_numpy(material.passages).sqrt()
+    share = lengths.pow(-0.25) / torch.from_numpy(material.passages) ** CHANCES
     scores = []
     for query in map(torch.from_numpy, material.queries):
         rest = query - read(spec, state, query)

@@ -64,6 +64,13 @@ def test_a_correction_is_no_duplicate(talked, correction):
     assert talked.memorize(correction, speaker="user").duplicate_of is None
 
 
+def test_a_repetition_is_found_among_corrections_that_are_more_alike(talked):
+    expected = next(turn.id for turn in talked.turns() if turn.text == SAID)
+    for month in ("April", "May", "June", "July"):
+        talked.memorize(SAID.replace("March", month).replace(".", "!"), speaker="user")
+    assert talked.memorize(SAID.replace(".", "!"), speaker="user").duplicate_of == expected
+
+
 def test_a_change_of_one_number_is_no_duplicate(memory):
     memory.memorize("The code of the gate is 4711.", speaker="user")
     assert memory.memorize("The code of the gate is 4712.", speaker="user").duplicate_of is None

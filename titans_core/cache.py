@@ -71,7 +71,7 @@ class Cache:
         state, rarities, surprises, written, moved = self.state, [], [], [], False
         alike = [most_alike(self.index, state, passage.column) for passage in record.passages]
         twin = self._twin(record, alike)
-        for passage, (_, overlap) in zip(record.passages, alike, strict=True):
+        for passage, [(_, overlap), *_] in zip(record.passages, alike, strict=True):
             keys = self._keys(passage.keys)
             after, surprise = write(self.spec, state, keys)
             if twin < 0:
@@ -124,15 +124,17 @@ class Cache:
         best = np.lexsort((-turns.surprise, -recalled))[:count]
         return sorted(turns.positions[best].tolist())
 
-    def _twin(self, record: TurnRecord, alike: list[tuple[int, float]]) -> int:
-        """Row of the earlier turn of the same speaker that says all of this in the same words; -1 without."""
+    def _twin(self, record: TurnRecord, alike: list[list[tuple[int, float]]]) -> int:
+        """Row of the first turn of the same speaker that says all of this in the same words; -1 without."""
         turns, passages = self.index.turns(), self.index.passages()
-        rows = {int(passages.turn[row]) if overlap >= DUPLICATE else -1 for row, overlap in alike}
-        twin = rows.pop() if len(rows) == 1 else -1
-        if twin < 0 or self.index.speakers.get(record.speaker or "", -1) != turns.speaker[twin]:
+        speaker = self.index.speakers.get(record.speaker or "", -1)
+        near = [{int(passages.turn[row]) for row, overlap in found if overlap >= DUPLICATE} for found in alike]
+        rows = sorted(row for row in set[int]().union(*near).intersection(*near) if turns.speaker[row] == speaker)
+        if not rows:
             return -1
-        texts = [self._log.turn_at(position).text for position in (int(turns.positions[twin]), record.position)]
-        return twin if same_words(*texts) else -1
+        # What differs in a word or a number may be more alike than what differs in its commas: each is looked at.
+        text = self._log.turn_at(record.position).text
+        return next((row for row in rows if same_words(text, self._log.turn_at(int(turns.positions[row])).text)), -1)
 
     def _keys(self, packed: bytes) -> Tensor:
         return torch.from_numpy(decode_keys(packed, self.spec.dim)).double()

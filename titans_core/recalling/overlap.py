@@ -23,8 +23,8 @@ _CLOSER = 8
 _WORD = re.compile(r"\w+")
 
 
-def most_alike(index: Index, state: MemoryState, column: NDArray[np.floating]) -> tuple[int, float]:
-    """The earlier passage that is most like this one, in the metric of what the memory has learned.
+def most_alike(index: Index, state: MemoryState, column: NDArray[np.floating]) -> list[tuple[int, float]]:
+    """The few earlier passages that are most like this one, in the metric of what the memory has learned.
 
     The overlap of two columns is their cosine under P, ⟨y, P z⟩ / (‖y‖_P ‖z‖_P): what both share with everything does
     not count. The sketches find the few that are worth it.
@@ -35,20 +35,20 @@ def most_alike(index: Index, state: MemoryState, column: NDArray[np.floating]) -
         column: (d,), the sum of the passage's keys.
 
     Returns:
-        The passage's row, and the overlap in [0, 1]; (-1, 0) if there is none.
+        The passages' rows and overlaps in [0, 1], most alike first; [(-1, 0)] if there are none.
     """
     passages = index.passages()
     if not len(passages.numbers):
-        return -1, 0.0
+        return [(-1, 0.0)]
     likeness = torch.from_numpy(passages.sketches) @ torch.from_numpy(index.sketch(column))
     near = likeness.topk(min(_CLOSER, len(likeness))).indices
     wanted = torch.from_numpy(column.astype(np.float64))
     stored = torch.from_numpy(passages.columns[near.numpy()]).double()
     projected = stored @ state.inverse
     squares = (projected * stored).sum(-1) * (wanted @ state.inverse @ wanted)
-    overlap = (projected @ wanted) / squares.clamp(min=1e-24).sqrt()
-    best = int(overlap.argmax())
-    return int(near[best]), min(max(float(overlap[best]), 0.0), 1.0)
+    overlaps = ((projected @ wanted) / squares.clamp(min=1e-24).sqrt()).clamp(0, 1)
+    order = overlaps.argsort(descending=True, stable=True)
+    return list(zip(near[order].tolist(), overlaps[order].tolist(), strict=True))
 
 
 def same_words(one: str, other: str) -> bool:
