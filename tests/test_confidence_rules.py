@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titans_core import Confidence, TitansMemory
-from titans_core.confidence import STRATEGIES, FixedThreshold, GapAndSimilarity, RelativeGap, Softmax, make_strategy
+from titans_core.confidence import (
+    STRATEGIES,
+    FixedThreshold,
+    GapAndSimilarity,
+    RelativeGap,
+    Softmax,
+    Verdict,
+    make_strategy,
+)
 from titans_core.errors import InvalidQueryError
 
 HIGH, LOW, NONE = Confidence.HIGH, Confidence.LOW, Confidence.NONE
@@ -86,8 +94,10 @@ def test_the_memorys_strategy_is_set_when_it_is_opened(reader, strategy):
 
 def test_a_callers_own_rule_is_taken(memory):
     class Never:
-        def label(self, similarities):
-            return Confidence.NONE
+        def judge(self, evidence):
+            assert evidence.query == "What is the secret code?"
+            assert evidence.top(1)[0].text == "The secret code is X-8-DELTA-9."
+            return Verdict(Confidence.NONE)
 
     memory.memorize("The secret code is X-8-DELTA-9.")
     assert memory.recall("What is the secret code?", strategy=Never()).confidence is NONE

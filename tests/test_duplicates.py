@@ -33,7 +33,7 @@ def test_what_is_predicted_is_not_learned_again_but_is_still_stored(talked):
     assert not again.learned
     assert torch.equal(talked._cache.state.inverse, weights)
     assert len(talked.turns()) == len(OTHERS) + 2
-    assert {recall.text for recall in talked.recall("Where does Ada live?", k=2)} == {SAID}
+    assert [recall.text for recall in talked.recall("Where does Ada live?", k=3)].count(SAID) == 2
 
 
 @pytest.mark.parametrize(

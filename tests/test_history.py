@@ -35,7 +35,7 @@ def turn(position, *passages, speaker="user"):
         )
         for number, keys in enumerate(passages)
     ]
-    return TurnRecord(position, speaker, None, tuple(records))
+    return TurnRecord(position, speaker, None, 0.0, tuple(records))
 
 
 def noise(count, seed):

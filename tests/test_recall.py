@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from titans_core import Confidence, TitansMemory, Turn
-from titans_core.recalling.fusion import Parts, Weights, fuse
+from titans_core.recalling.fusion import Parts, Weights, fuse, strongest
 from titans_core.recalling.speakers import named_speakers
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -65,7 +65,7 @@ def test_the_parts_add_up_to_the_score_and_order_the_recalls(talk):
     assert len(found) == 6
     for recall in found:
         assert sum(recall.why.values()) == pytest.approx(recall.score)
-        assert set(recall.why) == {"lexical", "associative", "late", "neighbours", "speaker", "novelty", "length"}
+        assert set(recall.why) == set(Weights.fitted().by_name)
         assert 0 <= recall.probability <= 1
         assert -1 <= recall.similarity <= 1
     scores = [recall.score for recall in found]
@@ -76,7 +76,7 @@ def test_the_parts_add_up_to_the_score_and_order_the_recalls(talk):
 def test_a_turn_gains_from_what_was_said_next_to_it(talk):
     found = {recall.id: recall for recall in talk.recall("What did Ben sell?", k=6)}
     # The answer's neighbour stands beside a good turn, the first turn of the other session does not.
-    assert found["t4"].why["neighbours"] > found["t0"].why["neighbours"]
+    assert found["t4"].why["late"] > found["t0"].why["late"]
 
 
 def test_k_bounds_the_recalls(talk):
@@ -150,9 +150,43 @@ def test_a_question_names_speakers_by_name_or_pronoun(query, named):
 
 
 def test_without_differences_no_part_decides():
-    same = np.ones(3, np.float32)
-    parts = Parts(same, same, same, np.zeros(3, bool), same, np.ones(3, np.int32), np.full(3, -1), np.full(3, -1))
-    assert all((values == 0).all() for values in fuse(parts, Weights()).values())
+    same, no, none = np.ones(3, np.float32), np.zeros(3, bool), np.zeros(3)
+    one = np.ones(3, np.int32)
+    parts = Parts(same, same, same, np.array([0, 0, 1]), no, same, one, none, no, none)
+    assert all((values == 0).all() for values in fuse(parts.scaled(), Weights.fitted()).values())
+
+
+def test_a_session_stands_by_its_three_strongest_turns():
+    found = strongest(np.array([1.0, 5.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 0, 0]))
+    assert found.tolist() == [3.0, 5.0, 3.0, 3.0, 3.0]
+
+
+def test_a_turn_that_only_asks_loses_by_it(memory):
+    memory.memorize_many(
+        [
+            Turn("Where do you keep the spare key of the cabin, Ada?", speaker="Ben", session="a"),
+            Turn("It was raining all day.", speaker="Ben", session="b"),
+            Turn("The spare key of the cabin hangs behind the door.", speaker="Ada", session="c"),
+        ]
+    )
+    found = memory.recall("Where is the spare key of the cabin kept?")
+    asking = {recall.turn.session: recall.why["asking"] for recall in found}
+    assert asking["a"] < 0
+    assert asking["b"] == asking["c"] == 0
+
+
+def test_a_question_for_a_time_prefers_what_tells_one(memory):
+    memory.memorize_many(["I planted the apple tree with my brother.", "I planted the apple tree last Friday."])
+    assert memory.recall("When was the apple tree planted?").best.why["timely"] > 0
+    assert memory.recall("Who planted the apple tree?").best.why["timely"] == 0
+
+
+def test_a_time_in_the_question_is_matched_against_the_turns_dates(memory):
+    for month in (3, 6, 9):
+        memory.memorize("We went hiking in the mountains.", at=datetime(2023, month, 12, tzinfo=UTC), id=f"m{month}")
+    assert memory.recall("Where did we go hiking in June 2023?").best.id == "m6"
+    assert memory.recall("Where did we go hiking in September?").best.id == "m9"
+    assert memory.recall("Where did we go on 2023-03-12?").best.id == "m3"
 
 
 def test_only_turns_of_the_same_session_are_neighbours(memory):

@@ -266,7 +266,8 @@ class TitansMemory:
 
         With retention (`keep` below 1) old turns fade from the weights. Those that were recalled often, or were
         surprising, deserve better; this is the sleep in which they are gone over. It replaces the consolidation
-        before it, costs about a millisecond a turn, and changes nothing in the log but which turns are rehearsed.
+        before it, takes as long as learning all turns anew (about a millisecond each, with `keep` below 1 about ten),
+        and changes nothing in the log but which turns are rehearsed.
 
         Args:
             share: of the turns to rehearse, in [0, 1].

@@ -5,6 +5,7 @@ Plain frozen dataclasses; this module imports no torch, so that adapters may imp
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+
+LINE = "- {source}: {passage}"
+"""How a recall stands in a prompt unless another template is given; see `Recollection.as_text`."""
+
+_HEADINGS = {
+    "high": "From earlier conversations; the first is relevant, the others perhaps not:",
+    "low": "From earlier conversations; perhaps not relevant, do not rely on it:",
+}
+
+# What a stored text might do in a prompt: close the block that quotes it, or be filled in by a later `str.format`,
+# where doubling a brace does not help if it is formatted twice. A space after the bracket undoes both.
+_SPECIAL = re.compile(r"\{(?=[\w.]+\})|<(?=/?memory\b)", re.IGNORECASE)
 
 
 class Confidence(StrEnum):
@@ -128,16 +142,51 @@ class Recollection:
         query: what was asked.
         recalls: best first; empty if nothing is stored or no turn passes the filters.
         confidence: the label of `best`.
+        probability: in [0, 1], that `best` answers the query; None if the strategy does not say.
+        among: in [0, 1], that one of the first three does; None likewise.
+        reasons: what the label rests on, by name; which names depends on the strategy.
     """
 
     query: str
     recalls: tuple[Recall, ...]
     confidence: Confidence
+    probability: float | None = None
+    among: float | None = None
+    reasons: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> Recall | None:
         """The first recall, or None if there is none."""
         return self.recalls[0] if self.recalls else None
+
+    def explain(self) -> str:
+        """Why this label, in one or two sentences; `reasons` has the same as numbers."""
+        if self.best is None:
+            return f"{self.confidence}: nothing is stored that could answer this."
+        parts = [str(self.confidence)]
+        if self.probability is not None:
+            parts.append(f"the first recall answers this with a probability of {self.probability:.2f}")
+        if self.among is not None:
+            parts.append(f"one of the first three with {self.among:.2f}")
+        told = ", ".join(f"{name} {value:+.2f}" for name, value in self.reasons.items())
+        return "; ".join(parts) + (f" ({told})." if told else ".")
+
+    def as_text(self, template: str = LINE) -> str:
+        """The recalls as a block for a prompt; empty under the label `none`, and without recalls.
+
+        Stored text is data: it cannot close the block, and nothing in it is filled in by a later `str.format`.
+
+        Args:
+            template: for one recall, with any of {source} (the speaker and the day), {speaker}, {date}, {text} (the
+                whole turn), {passage} (the part of it that matched).
+
+        Raises:
+            KeyError: the template names something else.
+        """
+        if self.confidence is Confidence.NONE or not self.recalls:
+            return ""
+        lines = [_line(recall, template) for recall in self.recalls]
+        return "\n".join([f'<memory confidence="{self.confidence}">', _HEADINGS[self.confidence], *lines, "</memory>"])
 
     def __iter__(self) -> Iterator[Recall]:
         return iter(self.recalls)
@@ -148,6 +197,15 @@ class Recollection:
     def __bool__(self) -> bool:
         # A recollection is always an answer, also when it is empty: `if recollection` must not mean two things.
         return True
+
+
+def _line(recall: Recall, template: str) -> str:
+    turn = recall.turn
+    speaker, date = turn.speaker or "", turn.at.date().isoformat() if turn.at else ""
+    source = ", ".join(part for part in (speaker, date) if part) or "somebody"
+    fields = {"source": source, "speaker": speaker, "date": date, "text": turn.text, "passage": recall.passage}
+    harmless = {name: _SPECIAL.sub(r"\g<0> ", value).replace("\n", "\n  ") for name, value in fields.items()}
+    return template.format_map(harmless)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 
-from titans_core import Confidence, Turn
+from titans_core import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from titans_core import Recall
+    from titans_core import Recollection
 
 _ASSISTANTS = frozenset({MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL})
 _ANSWERS = _ASSISTANTS | {MessageRole.TOOL, MessageRole.FUNCTION}
-_HEADINGS = {
-    Confidence.HIGH: "From earlier conversations; the first is relevant, the others perhaps not:",
-    Confidence.LOW: "From earlier conversations; perhaps not relevant, do not rely on it:",
-}
-# Chat engines format the history as a template, in which doubling a brace does not help; and no stored turn
-# may close the block that quotes it. A space after the bracket undoes both and stays readable.
-_SPECIAL = re.compile(r"\{(?=[\w.]+\})|<(?=/?memory\b)")
 
 
 def turn_of(message: ChatMessage, session: str) -> Turn | None:
@@ -76,24 +69,18 @@ def words(message: ChatMessage) -> str:
     return " ".join([message.content or "", *(f"{call.tool_name} {call.tool_kwargs}" for call in calls)])
 
 
-def quote(recalls: Sequence[Recall], confidence: Confidence, fits: Callable[[str], bool]) -> str:
+def quote(found: Recollection, fits: Callable[[str], bool]) -> str:
     """The recalls as one labelled block of text, safe in a template.
 
     Args:
-        recalls: best first.
-        confidence: the label of the best, high or low.
+        found: recalls under a label.
         fits: whether a block is short enough; recalls are left out from the end until it is.
 
     Returns:
         The block, or "" if not even the best recall fits.
     """
-    lines = [_line(recall) for recall in recalls]
-    for n in range(len(lines), 0, -1):
-        head = f'<memory confidence="{confidence}">\n{_HEADINGS[confidence]}'
-        block = "\n".join([head, *lines[:n], "</memory>"])
-        if fits(block):
-            return block
-    return ""
+    blocks = (replace(found, recalls=found.recalls[:n]).as_text() for n in range(len(found), 0, -1))
+    return next((block for block in blocks if fits(block)), "")
 
 
 def insert(messages: list[ChatMessage], block: str, *, asks_next: bool) -> list[ChatMessage]:
@@ -121,11 +108,3 @@ def insert(messages: list[ChatMessage], block: str, *, asks_next: bool) -> list[
 def _is_answer(message: ChatMessage) -> bool:
     calls = any(isinstance(block, ToolCallBlock) for block in message.blocks)
     return message.role in _ASSISTANTS and not calls and not message.additional_kwargs.get("tool_calls")
-
-
-def _line(recall: Recall) -> str:
-    turn = recall.turn
-    day = turn.at.date().isoformat() if turn.at else ""
-    source = ", ".join(part for part in (turn.speaker, day) if part)
-    line = f"- {source}: {recall.passage}" if source else f"- {recall.passage}"
-    return _SPECIAL.sub(r"\g<0> ", line).replace("\n", "\n  ")

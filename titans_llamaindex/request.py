@@ -72,7 +72,7 @@ class Request:
     def _block(self, found: Recollection) -> str:
         if found.confidence is Confidence.NONE:
             return ""
-        return quote(found.recalls, found.confidence, lambda block: len(self.tokenizer(block)) <= self._budget)
+        return quote(found, lambda block: len(self.tokenizer(block)) <= self._budget)
 
     def _tokens(self, message: ChatMessage) -> int:
         return len(self.tokenizer(words(message)))

@@ -7,10 +7,11 @@ calibrated: they are the simple ones of the tutorials, and the baseline for what
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from titans_core.confidence.evidence import Verdict
 from titans_core.errors import InvalidQueryError
 from titans_core.types import Confidence
 
@@ -19,21 +20,34 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from titans_core.confidence.evidence import Evidence, Strategy
 
-class Strategy(Protocol):
-    """Sets the label of a recollection."""
+
+class _Rule:
+    """A strategy that looks at nothing but similarities."""
+
+    __slots__ = ()
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """See `Strategy.judge`."""
+        similarities = evidence.similarities
+        reasons = {}
+        if len(similarities):
+            first, second = _first_and_next(similarities)
+            reasons = {"similarity": first} if second is None else {"similarity": first, "next": second}
+        return Verdict(self.label(similarities), reasons=reasons)
 
     def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
         """The label for the first recall.
 
         Args:
-            similarities: cosines in [-1, 1] between the query and each turn that was asked for, the first
-                recall's at position 0, the others in any order.
+            similarities: see `Evidence`.
         """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
-class GapAndSimilarity:
+class GapAndSimilarity(_Rule):
     """The tutorial's rule, and the default: similar enough, and clearly more so than anything else.
 
     `high` iff the similarity is above `min_similarity` and exceeds the next best by more than `gap_threshold`; a
@@ -46,7 +60,7 @@ class GapAndSimilarity:
     gap_threshold: float = 0.1
 
     def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
-        """See `Strategy.label`."""
+        """See `_Rule.label`."""
         if not len(similarities):
             return Confidence.NONE
         first, second = _first_and_next(similarities)
@@ -55,20 +69,20 @@ class GapAndSimilarity:
 
 
 @dataclass(frozen=True, slots=True)
-class FixedThreshold:
+class FixedThreshold(_Rule):
     """`high` iff the similarity is above `min_similarity`, else `low`; `none` if nothing is stored."""
 
     min_similarity: float = 0.65
 
     def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
-        """See `Strategy.label`."""
+        """See `_Rule.label`."""
         if not len(similarities):
             return Confidence.NONE
         return Confidence.HIGH if similarities[0] > self.min_similarity else Confidence.LOW
 
 
 @dataclass(frozen=True, slots=True)
-class RelativeGap:
+class RelativeGap(_Rule):
     """`high` iff the gap to the next best is more than `min_ratio` of the similarity.
 
     Else `low`; `none` if nothing is stored. A single turn has no gap to show and is `low`.
@@ -77,7 +91,7 @@ class RelativeGap:
     min_ratio: float = 0.2
 
     def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
-        """See `Strategy.label`."""
+        """See `_Rule.label`."""
         if not len(similarities):
             return Confidence.NONE
         first, second = _first_and_next(similarities)
@@ -86,7 +100,7 @@ class RelativeGap:
 
 
 @dataclass(frozen=True, slots=True)
-class Softmax:
+class Softmax(_Rule):
     """`high` iff the first recall's share of softmax(similarity / temperature) is above `min_share`.
 
     Else `low`; `none` if nothing is stored. A single turn always has the whole share.
@@ -96,7 +110,7 @@ class Softmax:
     temperature: float = 0.05
 
     def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:
-        """See `Strategy.label`."""
+        """See `_Rule.label`."""
         if not len(similarities):
             return Confidence.NONE
         logits = np.asarray(similarities) / self.temperature

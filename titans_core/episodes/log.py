@@ -111,7 +111,7 @@ class EpisodeLog:
         )
         for passage in numbered:
             self._append_passage(position, turn, passage)
-        return TurnRecord(position, turn.speaker, turn.session, numbered)
+        return TurnRecord(position, turn.speaker, turn.session, turn.at.timestamp(), numbered)
 
     def _append_passage(self, position: int, turn: Turn, passage: PassageRecord) -> None:
         self._connection.execute(
@@ -225,14 +225,14 @@ class EpisodeLog:
         join = "LEFT JOIN keys ON keys.passage = number" if keys else ""
         with translated_errors(self.url):
             rows = self._connection.execute(
-                f'SELECT position, speaker, session, number, "start", "end", "column", pooled, {packed} '  # noqa: S608
+                f'SELECT position, speaker, session, at, number, "start", "end", "column", pooled, {packed} '  # noqa: S608
                 f"FROM turns LEFT JOIN passages USING (position) {join} "
                 "WHERE tenant = ? AND position > ? ORDER BY position, number",
                 (self._number, after),
             )
-            for (position, speaker, session), group in groupby(rows, key=lambda row: row[:3]):
-                passages = tuple(_passage(*row[3:]) for row in group if row[3] is not None)
-                yield TurnRecord(position, speaker, session, passages)
+            for (position, speaker, session, at), group in groupby(rows, key=lambda row: row[:4]):
+                passages = tuple(_passage(*row[4:]) for row in group if row[4] is not None)
+                yield TurnRecord(position, speaker, session, at, passages)
 
     def keys(self, numbers: Sequence[int]) -> list[bytes]:
         """The packed keys of passages, in the order asked for."""
@@ -243,14 +243,15 @@ class EpisodeLog:
             packed = dict(rows.fetchall())
         return [packed[number] for number in numbers]
 
-    def spans(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
-        """First and last character of passages in their turns, in the order asked for."""
+    def texts(self, numbers: Sequence[int]) -> list[str]:
+        """The texts of passages, in the order asked for."""
         with translated_errors(self.url):
             rows = self._connection.execute(
-                f'SELECT number, "start", "end" FROM passages WHERE number IN ({",".join(map(str, numbers))})'  # noqa: S608
+                'SELECT number, substr(text, "start" + 1, "end" - "start") FROM passages JOIN turns USING (position) '  # noqa: S608
+                f"WHERE number IN ({','.join(map(str, numbers))})"
             )
-            spans = {number: (start, end) for number, start, end in rows}
-        return [spans[number] for number in numbers]
+            texts = dict(rows.fetchall())
+        return [texts[number] for number in numbers]
 
     def frequency(self, word: str) -> int:
         """The number of passages that hold a word, or another of its stem."""

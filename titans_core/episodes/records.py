@@ -39,12 +39,14 @@ class TurnRecord:
         position: its place in the log; later turns have higher ones.
         speaker: who said it.
         session: the conversation.
+        at: when it was said, in seconds since 1970, UTC.
         passages: in the order of the text.
     """
 
     position: int
     speaker: str | None
     session: str | None
+    at: float
     passages: tuple[PassageRecord, ...]
 
     @property

@@ -7,15 +7,17 @@ The large products run in torch, the rest in numpy: two libraries with a pool of
 from titans_core.recalling.fusion import Weights
 from titans_core.recalling.index import Index, Lesson
 from titans_core.recalling.overlap import DUPLICATE, most_alike, same_words, words_of
-from titans_core.recalling.recaller import Ranking, rank
+from titans_core.recalling.recaller import Candidates, Ranking, find, rank
 from titans_core.recalling.recollect import recollect
 
 __all__ = [
     "DUPLICATE",
+    "Candidates",
     "Index",
     "Lesson",
     "Ranking",
     "Weights",
+    "find",
     "most_alike",
     "rank",
     "recollect",

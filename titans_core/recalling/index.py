@@ -52,9 +52,12 @@ class Index:
     def __init__(self, dim: int) -> None:
         """An empty index for keys of length `dim`."""
         self.speakers: dict[str, int] = {}
+        self._sessions: dict[str | None, int] = {}
         self._last_of_session: dict[str | None, int] = {}
         self._positions = _Column(np.int64)
+        self._at = _Column(np.float64)
         self._speaker = _Column(np.int32)
+        self._session = _Column(np.int64)
         self._surprise = _Column(np.float32)
         self._rarity = _Column(np.float32)
         self._before = _Column(np.int64)
@@ -77,6 +80,8 @@ class Index:
             self._after.view()[before] = row
         self._last_of_session[record.session] = row
         self._positions.append(record.position)
+        self._at.append(record.at)
+        self._session.append(self._sessions.setdefault(record.session, len(self._sessions)))
         self._speaker.append(
             _NOBODY if record.speaker is None else self.speakers.setdefault(record.speaker, len(self.speakers))
         )
@@ -151,6 +156,8 @@ class Index:
         """The turns' columns; views, valid until the next `add`."""
         return TurnArrays(
             positions=self._positions.view(),
+            at=self._at.view(),
+            session=self._session.view(),
             speaker=self._speaker.view(),
             surprise=self._surprise.view(),
             rarity=self._rarity.view(),
@@ -176,6 +183,8 @@ class TurnArrays:
 
     Attributes:
         positions: in the log, ascending.
+        at: when it was said, in seconds since 1970, UTC.
+        session: number of the session; turns without one share a number.
         speaker: number of the speaker (see `Index.speakers`), -1 for none.
         surprise: in [0, 1], when it was written (see `Lesson`).
         rarity: in (0, 1], likewise.
@@ -185,6 +194,8 @@ class TurnArrays:
     """
 
     positions: NDArray[np.int64]
+    at: NDArray[np.float64]
+    session: NDArray[np.int64]
     speaker: NDArray[np.int32]
     surprise: NDArray[np.float32]
     rarity: NDArray[np.float32]

@@ -1,4 +1,7 @@
-"""Ranks what was found: late interaction over token keys."""
+"""Ranks what was found: late interaction over token keys, each passage read in its context.
+
+Shapes: q = tokens of the query, c = passages, d = length of a key.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+CONTEXT = 0.9
+"""What a match counts in the passage before or after, against 1 in the passage itself."""
 
-def late_scores(
-    query: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    mean: NDArray[np.float32],
-    packed: Sequence[bytes],
+
+def token_matches(
+    query: NDArray[np.float32], mean: NDArray[np.float32], packed: Sequence[bytes]
 ) -> NDArray[np.float32]:
-    """MaxSim (ColBERT, arXiv 2004.12832, Eq. 3) of each passage, weighted and centred.
+    """How well each token of the query is matched by each passage: max(0, max_k cos(q − μ, k − μ)) over its keys k.
 
-    Each token of the query looks for the passage's key that is most like it, by cosine after subtracting the
-    tenant's mean key: Σ_q w_q max_k cos(q − μ, k − μ) / Σ_q w_q.
+    The inner part of MaxSim (ColBERT, arXiv 2004.12832, Eq. 3), after subtracting the tenant's mean key.
 
     Args:
         query: float32 (q, d), the query's keys.
-        weights: float32 (q,), at least 0.
         mean: float32 (d,), μ.
         packed: the packed keys of c passages.
 
     Returns:
-        float32 (c,), in [-1, 1]; -1 for a passage without keys.
+        float32 (c, q), in [0, 1]; 0 for a passage without keys. Pointing away says no more than having no match.
     """
     counts = np.array([len(keys) * 2 // len(mean) for keys in packed])
-    scores = np.full(len(packed), -1, np.float32)
-    if not counts.any() or not weights.sum() > 0:
-        return scores
+    matches = np.zeros((len(packed), len(query)), np.float32)
+    if not counts.any():
+        return matches
     # The codes are whole numbers in proportion to the keys: one product serves the cosines and the centring,
     # so that no centred copy of the keys is made.
     codes = torch.from_numpy(unpack_codes(b"".join(packed), len(mean)))
@@ -49,8 +50,56 @@ def late_scores(
     cosines = ((products[:, :-1] - torch.from_numpy(centred @ mean)) / distances).numpy()
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     found = counts > 0
-    best = np.maximum.reduceat(cosines, starts[found], axis=0)
-    scores[found] = best @ weights / weights.sum()
+    matches[found] = np.maximum.reduceat(cosines, starts[found], axis=0).clip(0)
+    return matches
+
+
+def telling(matches: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much each token of the query tells about these passages.
+
+    That is its squared surprise, times how far its best match stands out from the average one: a token that nothing
+    matches, or that everything matches, cannot choose between them (R@10 on person-to-person chat .813 against .804
+    with the surprise alone, MRR .631 against .623).
+
+    Args:
+        matches: float32 (c, q), see `token_matches`; c >= 1.
+        weights: float32 (q,), at least 0; see `token_weights`.
+
+    Returns:
+        float32 (q,), at least 0.
+    """
+    told: NDArray[np.float32] = weights**2 * (matches.max(axis=0) - matches.mean(axis=0))
+    return told
+
+
+def late_scores(
+    matches: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """MaxSim of each chosen passage in its context: Σ_q w_q max(m_q, .9 m_q before it, .9 m_q after it) / Σ_q w_q.
+
+    An answer seldom repeats the question's words, and a long turn's passages share their subject: what is missing
+    stands next to them. Token by token this says more than adding the neighbours' scores (R@10 on person-to-person
+    chat .778 against .761, MRR .586 against .578), which is why no neighbour's score is added anywhere.
+
+    Args:
+        matches: float32 (c, q), see `token_matches`.
+        weights: float32 (q,), at least 0.
+        chosen: rows of the passages to score, (n,).
+        before: (n,), rows of the passages before them; -1 for none.
+        after: (n,), rows of the passages after them, likewise.
+
+    Returns:
+        float32 (n,), in [0, 1].
+    """
+    if not weights.sum() > 0:
+        return np.zeros(len(chosen), np.float32)
+    padded = np.concatenate([matches, np.zeros((1, matches.shape[1]), np.float32)])
+    beside = np.maximum(padded[before], padded[after])
+    scores: NDArray[np.float32] = np.maximum(matches[chosen], CONTEXT * beside) @ weights / weights.sum()
     return scores
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from titans_core.recalling.associative import associative_scores, token_weights
 from titans_core.recalling.fusion import Parts, Weights, fuse
-from titans_core.recalling.late import late_scores
+from titans_core.recalling.late import late_scores, telling, token_matches
 from titans_core.recalling.lexical import lexical_scores
+from titans_core.recalling.periods import agreement, periods_in
+from titans_core.recalling.phrasing import asking, tells_time, wants_time
 from titans_core.recalling.speakers import named_speakers
 
 if TYPE_CHECKING:
@@ -31,6 +34,21 @@ WITH_NEIGHBOURS = 25
 
 
 @dataclass(frozen=True, slots=True)
+class Candidates:
+    """The c turns that may answer a query, in the order of the log.
+
+    Attributes:
+        rows: (c,), of the turns in the index.
+        passages: (c,), numbers of their best passages.
+        parts: what is known of them.
+    """
+
+    rows: NDArray[np.int64]
+    passages: NDArray[np.int64]
+    parts: Parts
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """The c candidate turns, best first.
 
@@ -47,7 +65,20 @@ class Ranking:
     parts: Mapping[str, NDArray[np.float64]]
 
 
-def rank(
+def rank(candidates: Candidates, weights: Weights) -> Ranking:
+    """Put the candidates in order, best first."""
+    scored = fuse(candidates.parts.scaled(), weights)
+    total = np.sum(list(scored.values()), axis=0)
+    order = np.argsort(-total, kind="stable")
+    return Ranking(
+        rows=candidates.rows[order],
+        passages=candidates.passages[order],
+        scores=total[order],
+        parts={name: values[order] for name, values in scored.items()},
+    )
+
+
+def find(
     query: str,
     reading: Reading,
     *,
@@ -56,62 +87,99 @@ def rank(
     spec: MemorySpec,
     state: MemoryState,
     allowed: NDArray[np.bool_] | None,
-    weights: Weights,
-) -> Ranking | None:
-    """Rank the turns that may answer a query, best first; None if there is none.
+    hidden: NDArray[np.bool_] | None = None,
+    now: datetime | None = None,
+) -> Candidates | None:
+    """Find the turns that may answer a query; None if there is none.
 
     Candidates come from BM25 and from the neural memory, with the turns next to them; late interaction reads the
-    token keys of these only.
+    token keys of these, and of the passages next to them, only.
 
     Args:
         query: the question.
         reading: what the reader makes of it.
-        log: the tenant's log, for words and token keys.
+        log: the tenant's log, for words, texts and token keys.
         index: its cache.
         spec: the neural memory's constants.
         state: what it has learned.
         allowed: bool (n,), the turns that pass the filters; None for all.
-        weights: of the parts.
+        hidden: bool (n,), turns that are neither candidates nor context, as if they had not been said; None for none.
+        now: when it is asked, with a zone; None for this moment.
     """
     turns, passages = index.turns(), index.passages()
-    token = token_weights(spec, state, reading.keys)
+    surprising = token_weights(spec, state, reading.keys)
     lexical = lexical_scores(log, query, passages.numbers)
     associative = associative_scores(
         state,
         passages.columns,
         reading.keys,
-        token,
+        surprising,
         fading=index.fading(state.updates, 1 - spec.retention.forget),
         passages=turns.passages[passages.turn],
     )
+    if hidden is not None:
+        allowed = ~hidden if allowed is None else allowed & ~hidden
     chosen = _candidates(lexical, associative, turns, passages, allowed)
     if not len(chosen):
         return None
-    mean = (state.key_sum / max(state.tokens, 1)).float().numpy()
-    late = late_scores(reading.keys, token, mean, log.keys(passages.numbers[chosen].tolist()))
+    late = _late(reading, surprising, chosen, hidden, log, turns, passages, state)
     rows, starts = np.unique(passages.turn[chosen], return_index=True)
     # `chosen` ascends, and a turn's passages are neighbours: each turn is one run.
     best = [int(run[np.argmax(late[run])]) for run in np.split(np.arange(len(chosen)), starts[1:])]
+    numbers = passages.numbers[chosen[best]]
+    texts = log.texts(numbers.tolist())
+    wanted = wants_time(query)
+    first = datetime.fromtimestamp(float(turns.at[rows].min()), UTC).year
+    periods = periods_in(query, now=now or datetime.now(UTC), first=first)
     named = [index.speakers[speaker] for speaker in named_speakers(query, index.speakers)]
     parts = Parts(
         lexical=np.maximum.reduceat(lexical[chosen], starts),
         associative=np.maximum.reduceat(associative[chosen], starts),
         late=late[best],
+        session=turns.session[rows],
         named=np.isin(turns.speaker[rows], named),
         rarity=turns.rarity[rows],
         passages=turns.passages[rows],
-        before=_where(turns.before[rows], rows),
-        after=_where(turns.after[rows], rows),
+        asking=np.array([asking(text) for text in texts]),
+        timely=np.array([wanted and tells_time(text) for text in texts]),
+        dated=agreement(turns.at[rows], periods),
     )
-    scored = fuse(parts, weights)
-    total = np.sum(list(scored.values()), axis=0)
-    order = np.argsort(-total, kind="stable")
-    return Ranking(
-        rows=rows[order],
-        passages=passages.numbers[chosen[best]][order],
-        scores=total[order],
-        parts={name: values[order] for name, values in scored.items()},
-    )
+    return Candidates(rows, numbers, parts)
+
+
+def _late(
+    reading: Reading,
+    surprising: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+    hidden: NDArray[np.bool_] | None,
+    log: EpisodeLog,
+    turns: TurnArrays,
+    passages: PassageArrays,
+    state: MemoryState,
+) -> NDArray[np.float32]:
+    """Late interaction of the chosen passages in their context, (c,)."""
+    before, after = _beside(chosen, turns, passages)
+    if hidden is not None:
+        before, after = (np.where(hidden[passages.turn[near]], -1, near) for near in (before, after))
+    read = np.unique(np.concatenate([chosen, before, after]))
+    read = read[read >= 0]
+    mean = (state.key_sum / max(state.tokens, 1)).float().numpy()
+    matches = token_matches(reading.keys, mean, log.keys(passages.numbers[read].tolist()))
+    places = (_where(wanted, read) for wanted in (chosen, before, after))
+    return late_scores(matches, telling(matches, surprising), *places)
+
+
+def _beside(
+    chosen: NDArray[np.int64], turns: TurnArrays, passages: PassageArrays
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the passages before and after each chosen one in its session, -1 where there is none."""
+    turn, last = passages.turn[chosen], len(passages.turn) - 1
+    same_before = (chosen > 0) & (passages.turn[np.maximum(chosen - 1, 0)] == turn)
+    same_after = (chosen < last) & (passages.turn[np.minimum(chosen + 1, last)] == turn)
+    earlier, later = turns.before[turn], turns.after[turn]
+    last_of_earlier = np.where(earlier < 0, -1, np.searchsorted(passages.turn, earlier, side="right") - 1)
+    first_of_later = np.where(later < 0, -1, np.searchsorted(passages.turn, later))
+    return np.where(same_before, chosen - 1, last_of_earlier), np.where(same_after, chosen + 1, first_of_later)
 
 
 def _candidates(
@@ -148,6 +216,6 @@ def _top(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _where(wanted: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places of the wanted rows among the candidates' rows (ascending), -1 where they are none."""
+    """Places of the wanted rows among these (ascending), -1 where they are not."""
     places = np.minimum(np.searchsorted(rows, wanted), len(rows) - 1)
     return np.where(rows[places] == wanted, places, -1)

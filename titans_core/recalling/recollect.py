@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from titans_core.confidence import Evidence
 from titans_core.recalling.fusion import Weights
-from titans_core.recalling.recaller import rank
+from titans_core.recalling.recaller import find, rank
 from titans_core.types import Recall, Recollection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from titans_core.confidence import Strategy
@@ -43,50 +43,63 @@ def recollect(
         reading: what the reader makes of it.
         k: the most recalls to return.
         filters: which turns to consider.
-        strategy: sets the label, from the cosines of the turns considered.
+        strategy: sets the label.
         log: the tenant's log.
         index: its cache.
         spec: the neural memory's constants.
         state: what it has learned.
     """
     allowed = np.isin(index.turns().positions, log.positions(filters)) if filters else None
-    ranking = rank(
-        query,
-        reading,
-        log=log,
-        index=index,
-        spec=spec,
-        state=state,
-        allowed=allowed,
-        weights=Weights(),
-    )
-    if ranking is None:
-        return Recollection(query, (), strategy.label([]))
-    similarities = _similarities(index, reading.pooled)
-    first = ranking.rows[0]
-    others = np.ones(len(similarities), bool) if allowed is None else allowed.copy()
-    others[first] = False
-    label = strategy.label(np.concatenate([similarities[[first]], similarities[others]]))
-    return Recollection(query, tuple(_recalls(log, index, ranking, similarities, k)), label)
-
-
-def _recalls(
-    log: EpisodeLog, index: Index, ranking: Ranking, similarities: NDArray[np.float32], k: int
-) -> Iterator[Recall]:
-    """The first k of the ranking, with their texts."""
-    probabilities = _softmax(ranking.scores)
-    positions = index.turns().positions
-    for place, (start, end) in enumerate(log.spans(ranking.passages[:k].tolist())):
-        row = ranking.rows[place]
-        turn = log.turn_at(int(positions[row]))
-        yield Recall(
-            turn=turn,
-            score=float(ranking.scores[place]),
-            probability=float(probabilities[place]),
-            similarity=float(similarities[row]),
-            passage=turn.text[start:end],
-            why={name: float(values[place]) for name, values in ranking.parts.items()},
+    candidates = find(query, reading, log=log, index=index, spec=spec, state=state, allowed=allowed)
+    if candidates is None:
+        found = Evidence(query, np.zeros(0), {}, lambda _: ())
+    else:
+        ranking = rank(candidates, Weights.fitted())
+        similarities = _similarities(index, reading.pooled)
+        others = np.ones(len(similarities), bool) if allowed is None else allowed.copy()
+        others[ranking.rows[0]] = False
+        found = Evidence(
+            query,
+            np.concatenate([similarities[ranking.rows[:1]], similarities[others]]),
+            {},
+            _Recalls(log, index, ranking, similarities).top,
         )
+    verdict = strategy.judge(found)
+    recalls = found.top(k) if verdict.recalls is None else verdict.recalls[:k]
+    return Recollection(query, recalls, verdict.confidence)
+
+
+@dataclass(slots=True)
+class _Recalls:
+    """The recalls of a ranking; their texts are read when they are asked for, once."""
+
+    log: EpisodeLog
+    index: Index
+    ranking: Ranking
+    similarities: NDArray[np.float32]
+    read: tuple[Recall, ...] = ()
+
+    def top(self, count: int) -> tuple[Recall, ...]:
+        """The first so many."""
+        if len(self.read) < min(count, len(self.ranking.rows)):
+            self.read += tuple(self._recalls(len(self.read), count))
+        return self.read[:count]
+
+    def _recalls(self, start: int, end: int) -> list[Recall]:
+        ranking, positions = self.ranking, self.index.turns().positions
+        probabilities = _softmax(ranking.scores)
+        texts = self.log.texts(ranking.passages[start:end].tolist())
+        return [
+            Recall(
+                turn=self.log.turn_at(int(positions[ranking.rows[place]])),
+                score=float(ranking.scores[place]),
+                probability=float(probabilities[place]),
+                similarity=float(self.similarities[ranking.rows[place]]),
+                passage=text,
+                why={name: float(values[place]) for name, values in ranking.parts.items()},
+            )
+            for place, text in enumerate(texts, start)
+        ]
 
 
 def _similarities(index: Index, query: NDArray[np.float32]) -> NDArray[np.float32]:

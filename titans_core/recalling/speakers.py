@@ -18,23 +18,30 @@ _ROLES = {
     "ai": {"you", "your", "yours", "yourself"},
 }
 
+# "Can you remind me how…" speaks to the assistant, not about it, and not about the user either.
+_ADDRESS = re.compile(
+    r"\b(?:can|could|would|will) you\b|\b(?:remind|tell|show|give|help|teach|walk|let|explain to|list for) me\b",
+    re.IGNORECASE,
+)
+
 
 def named_speakers(query: str, speakers: Iterable[str]) -> list[str]:
     """The speakers that a question names: by a part of their name, or by a pronoun that stands for their role.
 
     "What did Alice say?" names "Alice" and "Alice Munro"; "What is my plan?" names "user". "you" names the
-    assistant only where the question has no "I": "can you tell me when I…" is about the user.
+    assistant only where the question has no "I", and "can you tell me" names nobody.
     """
     words = {word.lower() for word in _WORD.findall(query)}
+    asked = {word.lower() for word in _WORD.findall(_ADDRESS.sub(" ", query))}
     by_name = [
         speaker
         for speaker in speakers
         if speaker.lower() not in _ROLES and words & {part.lower() for part in _WORD.findall(speaker)}
     ]
-    first_person = bool(words & _ROLES["user"])
+    first_person = bool(asked & _ROLES["user"])
     by_role = [
         speaker
         for speaker in speakers
-        if (pronouns := _ROLES.get(speaker.lower())) and words & pronouns and ("i" in pronouns or not first_person)
+        if (pronouns := _ROLES.get(speaker.lower())) and asked & pronouns and ("i" in pronouns or not first_person)
     ]
     return by_name + by_role
