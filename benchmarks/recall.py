@@ -1,9 +1,10 @@
 """Measures how well the memory finds the evidence of questions, beside plain cosine and BM25.
 
-    python benchmarks/recall.py --data conversations.json [--limit 2] [--json figures.json]
+    python benchmarks/recall.py --data conversations.json [--limit 2] [--ablate] [--json figures.json]
 
 The format of the file is in conversations.py. Each conversation is memorized as a tenant of its own in one
-temporary memory, through the public names only; then every question is asked with the default settings.
+temporary memory, through the public names only; then every question is asked with the default settings. With
+`--ablate` each part of the score is left out in turn, from the same candidates.
 """
 
 from __future__ import annotations
@@ -27,11 +28,18 @@ from rich.table import Table
 
 from titans_core import MemoryBank
 from titans_core.reading import load_reader
+from titans_core.recalling import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from conversations import Conversation, Question
+
+    from titans_core import Recollection
+
+
+EVERYTHING = 10_000
+"""More recalls than there are candidates."""
 
 
 @dataclass(slots=True)
@@ -40,6 +48,7 @@ class Answers:
 
     rankings: list[list[str]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    without: dict[str, list[list[str]]] = field(default_factory=dict)
     recall_seconds: list[float] = field(default_factory=list)
     memorize_seconds: float = 0.0
     bytes_on_disk: int = 0
@@ -50,24 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="file of conversations and questions")
     parser.add_argument("--limit", type=int, help="only the first N conversations")
+    parser.add_argument("--ablate", action="store_true", help="leave each part of the score out in turn")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args(arguments)
     name, conversations = load_conversations(options.data, options.limit)
     console = Console()
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        report = {"benchmark": "recall", "data": name, **measure(conversations, progress)}
+        report = {"benchmark": "recall", "data": name, **measure(conversations, progress, ablate=options.ablate)}
     show(report, console)
     if options.json:
         write_report(options.json, report)
 
 
-def measure(conversations: Sequence[Conversation], progress: Progress) -> dict[str, Any]:
+def measure(conversations: Sequence[Conversation], progress: Progress, *, ablate: bool = False) -> dict[str, Any]:
     """All figures of the memory and of both baselines over the conversations."""
-    answers = ask_memory(conversations, progress)
+    answers = ask_memory(conversations, progress, ablate=ablate)
     questions = [question for conversation in conversations for question in conversation.questions]
     turns = sum(len(conversation.turns) for conversation in conversations)
-    rankings = {"titans": answers.rankings, **ask_baselines(conversations, progress)}
+    rankings = {"titans": answers.rankings, **answers.without, **ask_baselines(conversations, progress)}
     return {
         "conversations": len(conversations),
         "turns": turns,
@@ -80,7 +90,7 @@ def measure(conversations: Sequence[Conversation], progress: Progress) -> dict[s
     }
 
 
-def ask_memory(conversations: Sequence[Conversation], progress: Progress) -> Answers:
+def ask_memory(conversations: Sequence[Conversation], progress: Progress, *, ablate: bool) -> Answers:
     """Memorize every conversation and ask its questions; loading the model is not timed."""
     answers = Answers()
     reader = load_reader()
@@ -98,9 +108,11 @@ def ask_memory(conversations: Sequence[Conversation], progress: Progress) -> Ans
                 progress.advance(turns, len(conversation.turns))
                 for question in conversation.questions:
                     start = time.perf_counter()
-                    found = memory.recall(question.text, k=DEPTH)
+                    found = memory.recall(question.text, k=EVERYTHING if ablate else DEPTH)
                     answers.recall_seconds.append(time.perf_counter() - start)
-                    answers.rankings.append([recall.id for recall in found])
+                    answers.rankings.append([recall.id for recall in found][:DEPTH])
+                    if ablate:
+                        leave_out(found, answers.without)
                     answers.labels.append(found.confidence.value)
                     progress.advance(asked)
         bank.close()
@@ -108,6 +120,13 @@ def ask_memory(conversations: Sequence[Conversation], progress: Progress) -> Ans
         with MemoryBank(path, reader=reader) as bank, bank.tenant(conversations[0].id) as memory:
             answers.bytes_on_disk = memory.stats().log_bytes
     return answers
+
+
+def leave_out(found: Recollection, without: dict[str, list[list[str]]]) -> None:
+    """Rank once more for every part of the score, without it."""
+    for part in Weights.fitted().by_name:
+        ranking = sorted(found, key=lambda recall: recall.why[part] - recall.score)
+        without.setdefault(f"-{part}", []).append([recall.id for recall in ranking[:DEPTH]])
 
 
 def ask_baselines(conversations: Sequence[Conversation], progress: Progress) -> dict[str, list[list[str]]]:

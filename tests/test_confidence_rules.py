@@ -12,10 +12,10 @@ from titans_core.confidence import (
     RelativeGap,
     Softmax,
     Verdict,
-    make_strategy,
 )
 from titans_core.errors import InvalidQueryError
 
+RULES = [FixedThreshold, GapAndSimilarity, RelativeGap, Softmax]
 HIGH, LOW, NONE = Confidence.HIGH, Confidence.LOW, Confidence.NONE
 cosines = st.lists(st.floats(-1, 1), max_size=8)
 
@@ -77,10 +77,10 @@ def test_softmax_is_the_share_of_the_first():
     assert Softmax(temperature=1e-9).label([-1.0, 1.0]) is LOW  # and does not overflow
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("rule", RULES)
 @given(similarities=cosines)
-def test_every_rule_is_none_exactly_when_nothing_is_stored(name, similarities):
-    assert (make_strategy(name).label(similarities) is NONE) == (not similarities)
+def test_every_rule_is_none_exactly_when_nothing_is_stored(rule, similarities):
+    assert (rule().label(similarities) is NONE) == (not similarities)
 
 
 @pytest.mark.parametrize("strategy", ["fixed_threshold", FixedThreshold()])
@@ -103,6 +103,11 @@ def test_a_callers_own_rule_is_taken(memory):
     assert memory.recall("What is the secret code?", strategy=Never()).confidence is NONE
 
 
-def test_an_unknown_name_lists_the_known_ones():
+def test_every_strategy_can_be_chosen_by_name(reader):
+    for name in STRATEGIES:
+        TitansMemory.open(":memory:", tenant="alice", reader=reader, strategy=name).close()
+
+
+def test_an_unknown_name_lists_the_known_ones(memory):
     with pytest.raises(InvalidQueryError, match="gap_and_similarity"):
-        make_strategy("guess")
+        memory.recall("What is the secret code?", strategy="guess")

@@ -7,6 +7,7 @@ TitansError
 │   └── DuplicateTurnError    the id is taken by another text
 ├── UnknownTurnError          no turn has this id (KeyError)
 ├── InvalidQueryError         a query, limit or filter that cannot be answered (ValueError)
+├── CalibrationError          a calibration that cannot be made or used here (ValueError)
 ├── InvalidSpecError          a neural memory that cannot be built, or tensors that do not fit it (ValueError)
 ├── CorruptStateError         saved weights that are damaged or of another memory (ValueError)
 ├── InvalidTenantError        the tenant is missing or not a usable name (ValueError)
@@ -58,6 +59,10 @@ class UnknownTurnError(TitansError, KeyError):
 
 class InvalidQueryError(TitansError, ValueError):
     """The query, `k` or a filter cannot be answered; the message says which and why."""
+
+
+class CalibrationError(TitansError, ValueError):
+    """A calibration is damaged, of another reader, or cannot be made of these questions; the message says which."""
 
 
 class InvalidSpecError(TitansError, ValueError):

@@ -11,7 +11,8 @@ from transformers.utils import logging as transformers_logging
 
 from titans_core import transfer
 from titans_core.cache import SNAPSHOT_EVERY, Cache
-from titans_core.confidence import make_strategy
+from titans_core.calibrating import AMONG, cases_of
+from titans_core.confidence import Calibrated, Calibration, make_strategy
 from titans_core.episodes import EpisodeLog, Filters, checked_query, checked_tenant, checked_text, checked_turn
 from titans_core.errors import (
     ClosedMemoryError,
@@ -22,23 +23,26 @@ from titans_core.errors import (
 )
 from titans_core.neural import Decay, Keep, MemorySpec
 from titans_core.reading import make_reader
-from titans_core.recalling import recollect
+from titans_core.recalling import Weights, packed, recollect
 from titans_core.twins import off_loop
 from titans_core.types import Memorized, Recollection, Stats, Turn
 from titans_core.writing import append_turns, read_passages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
-    from titans_core.confidence import Strategy
+    from titans_core.confidence import Case, Strategy
     from titans_core.episodes import FilterArguments
     from titans_core.reading import Reader
 
 BATCH = 512
 """Turns that `memorize_many` reads and commits together."""
+
+FOLDS = 5
+"""Parts of the questions that a new calibration is fitted on all but one of, in turn."""
 
 GATE = 0.9
 """A turn whose tokens are less surprising than this share of what is usual moves no weights."""
@@ -55,11 +59,11 @@ class TitansMemory:
             memory.recall("What is the secret code?").best.text
     """
 
-    def __init__(self, log: EpisodeLog, reader: Reader, strategy: Strategy, spec: MemorySpec) -> None:
+    def __init__(self, log: EpisodeLog, reader: Reader, strategy: Strategy | str | None, spec: MemorySpec) -> None:
         """Use `open`."""
         self._log = log
         self._reader = reader
-        self._strategy = strategy
+        self._strategy = self._made(strategy)
         self._lock = threading.RLock()
         self._closed = False
         self._cache = Cache(log, spec)
@@ -81,7 +85,7 @@ class TitansMemory:
             tenant: whose memory; compared exactly. Nothing is shared between tenants but the reader.
             reader: a reader, or a model's name or path; None for all-MiniLM-L6-v2 in 4 bit.
             strategy: what labels recalls, an object or a name of `titans_core.confidence.STRATEGIES`; None for
-                the tutorial's rule.
+                the tutorial's rule. "calibrated" is the one with a promise.
             keep: retention, in (0, 1]: the share of what they know that the weights keep for each passage they
                 learn. Below 1 they forget the old slowly; the log never does. Opened with another value, the
                 weights are relearned.
@@ -89,16 +93,17 @@ class TitansMemory:
         Raises:
             InvalidTenantError: the tenant is missing.
             InvalidSpecError: `keep` is out of range.
+            InvalidQueryError: no strategy has this name.
+            CalibrationError: the strategy was calibrated with another reader.
             ReaderError: the model cannot be had, or the file was written with another.
             StorageError: the file cannot be used; the subclass says why.
         """
         tenant = checked_tenant(tenant)
-        chosen = make_strategy(strategy)
         reader = make_reader(reader)
         spec = _spec(reader.dim, keep)
         log = EpisodeLog(url, tenant, reader=reader.fingerprint, dim=reader.dim)
         try:
-            return cls(log, reader, chosen, spec)
+            return cls(log, reader, strategy, spec)
         except BaseException:
             log.close()
             raise
@@ -177,6 +182,7 @@ class TitansMemory:
         *,
         k: int = 5,
         strategy: Strategy | str | None = None,
+        max_tokens: int | None = None,
         **filters: Unpack[FilterArguments],
     ) -> Recollection:
         """Recall the turns that answer a query, under one label.
@@ -185,6 +191,8 @@ class TitansMemory:
             query: a question or any text.
             k: the most recalls to return; at least 1.
             strategy: labels this recall instead of the memory's own.
+            max_tokens: the most that `as_text()` of the answer may have, in tokens of the reader; recalls are taken
+                by score as long as they fit whole. None for no limit.
             filters: only turns that pass: `speaker`, `since`, `until`, `session`, `where`,
                 `except_texts` (see `Filters`).
 
@@ -194,25 +202,63 @@ class TitansMemory:
         query = checked_query(query)
         if not isinstance(k, int) or k < 1:
             raise InvalidQueryError(f"`k` must be a whole number of at least 1, not {k!r}.")
-        chosen = self._strategy if strategy is None else make_strategy(strategy)
-        wanted = Filters(**filters)
-        [reading] = self._reader.read([query])
-        with self._open():
-            self._cache.catch_up()
-            found = recollect(
-                query,
-                reading,
-                k=k,
-                filters=wanted,
-                strategy=chosen,
-                log=self._log,
-                index=self._cache.index,
-                spec=self._cache.spec,
-                state=self._cache.state,
-            )
-            if found.best:
+        chosen = self._strategy if strategy is None else self._made(strategy)
+        found = self._recollect(query, chosen, k=k, filters=Filters(**filters))
+        if found.best:
+            with self._open():
                 self._cache.count_recall(self._position(found.best.id))
-        return found
+        return found if max_tokens is None else packed(found, max_tokens, self._reader.count_tokens)
+
+    def cases(self, pairs: Iterable[tuple[str, Collection[str]]], *, group: str = "") -> list[Case]:
+        """Ask questions whose answers are known: what a calibration is made of.
+
+        Args:
+            pairs: queries, and the ids of the turns that answer them; no ids where nothing stored does.
+            group: of the cases, when those of several memories are put together.
+
+        Raises:
+            InvalidQueryError: a query is empty or no valid Unicode.
+            UnknownTurnError: no turn has one of the ids.
+        """
+
+        def recollect_without(query: str, strategy: Strategy, hidden: Collection[str]) -> Recollection:
+            unsaid = [self._position(turn) for turn in hidden]
+            return self._recollect(query, strategy, k=AMONG, filters=Filters(), hidden=unsaid)
+
+        checked = [(checked_query(query), answers) for query, answers in pairs]
+        return list(cases_of(recollect_without, checked, group or self.tenant))
+
+    def calibrate(self, pairs: Iterable[tuple[str, Collection[str]]], *, promise: float = 0.8) -> Calibration:
+        """Test on your own questions what the labels can promise, and label by that from now on.
+
+        The probabilities stay as they are, if there are any for this reader; the thresholds are tested anew. A label
+        whose promise these questions do not bear out is not given any more; the calibration says which.
+
+        Args:
+            pairs: queries, and the ids of the turns that answer them; no ids where nothing stored does. Some hundreds,
+                in the proportion in which they are asked.
+            promise: of `high`: 0.95, 0.9 or 0.8.
+
+        Returns:
+            The calibration, with the thresholds and their bounds; `save` it and open the memory next time with
+            `strategy=Calibrated(Calibration.load(path))`.
+
+        Raises:
+            CalibrationError: there are too few questions, or no such promise.
+            UnknownTurnError: no turn has one of the ids.
+        """
+        from titans_core.confidence.fitting import fit_calibration, recalibrate
+
+        cases = self.cases(pairs)
+        fingerprints = {"reader": self._reader.fingerprint, "ranking": Weights.fitted().fingerprint}
+        known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else Calibration.shipped()
+        if known.fits(**fingerprints):
+            made = recalibrate(known, cases)
+        else:
+            folds = [replace(case, group=str(row % FOLDS)) for row, case in enumerate(cases)]
+            made = fit_calibration(folds, **fingerprints)
+        self._strategy = Calibrated(made, promise=promise)
+        return made
 
     def forget(self, id: str | None = None, **filters: Unpack[FilterArguments]) -> int:  # noqa: A002
         """Delete a turn, or all turns that pass the filters, and relearn the rest without them.
@@ -356,6 +402,8 @@ class TitansMemory:
     amemorize = off_loop(memorize)
     amemorize_many = off_loop(memorize_many)
     arecall = off_loop(recall)
+    acases = off_loop(cases)
+    acalibrate = off_loop(calibrate)
     aforget = off_loop(forget)
     aupdate = off_loop(update)
     aconsolidate = off_loop(consolidate)
@@ -389,6 +437,28 @@ class TitansMemory:
             if self._closed:
                 raise ClosedMemoryError("This memory was closed; open it again with TitansMemory.open.")
             yield
+
+    def _made(self, strategy: Strategy | str | None) -> Any:
+        return make_strategy(strategy, reader=self._reader.fingerprint, ranking=Weights.fitted().fingerprint)
+
+    def _recollect(
+        self, query: str, strategy: Strategy, *, k: int, filters: Filters, hidden: Collection[int] = ()
+    ) -> Recollection:
+        [reading] = self._reader.read([query])
+        with self._open():
+            self._cache.catch_up()
+            return recollect(
+                query,
+                reading,
+                k=k,
+                filters=filters,
+                strategy=strategy,
+                hidden=hidden,
+                log=self._log,
+                index=self._cache.index,
+                spec=self._cache.spec,
+                state=self._cache.state,
+            )
 
     def _memorize(self, turns: list[Turn]) -> list[Memorized]:
         """Store and learn checked turns, all or none."""

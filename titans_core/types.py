@@ -26,8 +26,8 @@ _HEADINGS = {
     "low": "From earlier conversations; perhaps not relevant, do not rely on it:",
 }
 
-# What a stored text might do in a prompt: close the block that quotes it, or be filled in by a later `str.format`,
-# where doubling a brace does not help if it is formatted twice. A space after the bracket undoes both.
+# What a stored text might do in a prompt: close the block that quotes it, or be filled in by a later template, where
+# doubling a brace does not help. A space after the bracket undoes both and stays readable.
 _SPECIAL = re.compile(r"\{(?=[\w.]+\})|<(?=/?memory\b)", re.IGNORECASE)
 
 
@@ -174,7 +174,7 @@ class Recollection:
     def as_text(self, template: str = LINE) -> str:
         """The recalls as a block for a prompt; empty under the label `none`, and without recalls.
 
-        Stored text is data: it cannot close the block, and nothing in it is filled in by a later `str.format`.
+        Stored text is data: it cannot close the block, and a later prompt template finds no field of its own in it.
 
         Args:
             template: for one recall, with any of {source} (the speaker and the day), {speaker}, {date}, {text} (the

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 _Model = TypeVar("_Model")
 
+CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
+"""The cross-encoder that is taken if none is named: small, and trained to find passages that answer questions."""
+
+LANGUAGE_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
+"""The language model that is taken if none is named. A much smaller one (135M) picks no better than chance."""
+
 MAX_OPTIONS = 9
 """The most recalls that a language model chooses from: each must be named by one digit."""
 
@@ -54,7 +60,12 @@ class CrossEncoderReranker:
     """
 
     def __init__(
-        self, model: CrossEncoder | str, *, k: int = 10, min_score: float = 0.5, device: str | None = None
+        self,
+        model: CrossEncoder | str = CROSS_ENCODER,
+        *,
+        k: int = 10,
+        min_score: float = 0.5,
+        device: str | None = None,
     ) -> None:
         """Nothing is loaded yet.
 
@@ -142,7 +153,7 @@ class LLMDecides:
         memory.recall("Where do I work?", strategy=LLMDecides(lambda prompt: chat.invoke(prompt).text))
     """
 
-    def __init__(self, model: Callable[[str], str] | str, *, k: int = 5) -> None:
+    def __init__(self, model: Callable[[str], str] | str = LANGUAGE_MODEL, *, k: int = 5) -> None:
         """Nothing is loaded yet.
 
         Args:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from titans_core.confidence.evidence import Verdict
-from titans_core.errors import InvalidQueryError
 from titans_core.types import Confidence
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from titans_core.confidence.evidence import Evidence, Strategy
+    from titans_core.confidence.evidence import Evidence
 
 
 class _Rule:
@@ -48,7 +47,7 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class GapAndSimilarity(_Rule):
-    """The tutorial's rule, and the default: similar enough, and clearly more so than anything else.
+    """The tutorial's rule: similar enough, and clearly more so than anything else.
 
     `high` iff the similarity is above `min_similarity` and exceeds the next best by more than `gap_threshold`; a
     single turn needs only the similarity. Else `low`; `none` if nothing is stored.
@@ -116,30 +115,6 @@ class Softmax(_Rule):
         logits = np.asarray(similarities) / self.temperature
         shares = np.exp(logits - logits.max())
         return Confidence.HIGH if shares[0] / shares.sum() > self.min_share else Confidence.LOW
-
-
-STRATEGIES: dict[str, type[Strategy]] = {
-    "gap_and_similarity": GapAndSimilarity,
-    "fixed_threshold": FixedThreshold,
-    "relative_gap": RelativeGap,
-    "softmax": Softmax,
-}
-"""The rules by name, with their default thresholds."""
-
-
-def make_strategy(strategy: Strategy | str | None) -> Strategy:
-    """A strategy from its name, from itself, or the default from None.
-
-    Raises:
-        InvalidQueryError: no strategy has this name.
-    """
-    if strategy is None:
-        return GapAndSimilarity()
-    if not isinstance(strategy, str):
-        return strategy
-    if strategy not in STRATEGIES:
-        raise InvalidQueryError(f"No strategy is named {strategy!r}; there are {', '.join(STRATEGIES)}.")
-    return STRATEGIES[strategy]()
 
 
 def _first_and_next(similarities: Sequence[float] | NDArray[np.floating]) -> tuple[float, float | None]:

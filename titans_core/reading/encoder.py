@@ -100,6 +100,10 @@ class EncoderReader:
             readings.update(zip(batch, read, strict=True))
         return [readings[index] for index in range(len(texts))]
 
+    def count_tokens(self, text: str) -> int:
+        """See `Reader.count_tokens`."""
+        return len(self._tokenizer.tokenize(text))
+
     @torch.inference_mode()
     def _read_batch(self, texts: list[str], prefixes: list[str]) -> list[Reading]:
         encoded = self._tokenizer(

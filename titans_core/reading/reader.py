@@ -35,3 +35,6 @@ class Reader(Protocol):
         Returns:
             One reading for each text; offsets count from the start of prefix + text.
         """
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a text has, of any length; for budgets."""

@@ -7,6 +7,7 @@ The large products run in torch, the rest in numpy: two libraries with a pool of
 from titans_core.recalling.fusion import Weights
 from titans_core.recalling.index import Index, Lesson
 from titans_core.recalling.overlap import DUPLICATE, most_alike, same_words, words_of
+from titans_core.recalling.packing import packed
 from titans_core.recalling.recaller import Candidates, Ranking, find, rank
 from titans_core.recalling.recollect import recollect
 
@@ -19,6 +20,7 @@ __all__ = [
     "Weights",
     "find",
     "most_alike",
+    "packed",
     "rank",
     "recollect",
     "same_words",

@@ -72,14 +72,13 @@ def telling(matches: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArr
     return told
 
 
-def late_scores(
+def in_context(
     matches: NDArray[np.float32],
-    weights: NDArray[np.float32],
     chosen: NDArray[np.int64],
     before: NDArray[np.int64],
     after: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """MaxSim of each chosen passage in its context: Σ_q w_q max(m_q, .9 m_q before it, .9 m_q after it) / Σ_q w_q.
+    """How well each token of the query is matched by each chosen passage, or nearly as well beside it.
 
     An answer seldom repeats the question's words, and a long turn's passages share their subject: what is missing
     stands next to them. Token by token this says more than adding the neighbours' scores (R@10 on person-to-person
@@ -87,19 +86,31 @@ def late_scores(
 
     Args:
         matches: float32 (c, q), see `token_matches`.
-        weights: float32 (q,), at least 0.
-        chosen: rows of the passages to score, (n,).
+        chosen: rows of the passages, (n,).
         before: (n,), rows of the passages before them; -1 for none.
         after: (n,), rows of the passages after them, likewise.
+
+    Returns:
+        float32 (n, q), in [0, 1]: max(m, .9 m of the passage before, .9 m of the passage after).
+    """
+    padded = np.concatenate([matches, np.zeros((1, matches.shape[1]), np.float32)])
+    found: NDArray[np.float32] = np.maximum(matches[chosen], CONTEXT * np.maximum(padded[before], padded[after]))
+    return found
+
+
+def late_scores(matches: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """MaxSim of passages: Σ_q w_q m_q / Σ_q w_q.
+
+    Args:
+        matches: float32 (n, q), see `token_matches` and `in_context`.
+        weights: float32 (q,), at least 0.
 
     Returns:
         float32 (n,), in [0, 1].
     """
     if not weights.sum() > 0:
-        return np.zeros(len(chosen), np.float32)
-    padded = np.concatenate([matches, np.zeros((1, matches.shape[1]), np.float32)])
-    beside = np.maximum(padded[before], padded[after])
-    scores: NDArray[np.float32] = np.maximum(matches[chosen], CONTEXT * beside) @ weights / weights.sum()
+        return np.zeros(len(matches), np.float32)
+    scores: NDArray[np.float32] = matches @ weights / weights.sum()
     return scores
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-# A sentence that ends in a question mark, from the end of the one before it.
-_QUESTION = re.compile(r"[^.!?。！？؟\n]*[?？؟]")
+# A sentence and what ends it. Every character is looked at once, however long a sentence is.
+_SENTENCE = re.compile(r"[^.!?。！？؟\n]+([.!?。！？؟]*)")
 
 _WANTS_TIME = re.compile(r"\b(when|how long|(?:what|which) (?:date|year|month|day|time))\b", re.IGNORECASE)
 
@@ -22,7 +22,8 @@ _TELLS_TIME = re.compile(
 
 def asking(text: str) -> float:
     """The share of a text, in characters, that is questions: in [0, 1]. A turn that only asks answers nothing."""
-    return sum(len(question) for question in _QUESTION.findall(text)) / max(len(text), 1)
+    asked = (len(found[0]) for found in _SENTENCE.finditer(text) if set(found[1]) & {"?", "？", "؟"})
+    return sum(asked) / max(len(text), 1)
 
 
 def wants_time(query: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from titans_core.recalling.associative import associative_scores, token_weights
 from titans_core.recalling.fusion import Parts, Weights, fuse
-from titans_core.recalling.late import late_scores, telling, token_matches
+from titans_core.recalling.late import in_context, late_scores, telling, token_matches
 from titans_core.recalling.lexical import lexical_scores
 from titans_core.recalling.periods import agreement, periods_in
 from titans_core.recalling.phrasing import asking, tells_time, wants_time
@@ -41,11 +41,17 @@ class Candidates:
         rows: (c,), of the turns in the index.
         passages: (c,), numbers of their best passages.
         parts: what is known of them.
+        surprises: (q,), of the query's tokens.
+        alone: (c, q), how well their best passages match the query's tokens.
+        beside: (c, q), likewise in context.
     """
 
     rows: NDArray[np.int64]
     passages: NDArray[np.int64]
     parts: Parts
+    surprises: NDArray[np.float32]
+    alone: NDArray[np.float32]
+    beside: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,14 @@ class Ranking:
     Attributes:
         rows: (c,), of the turns in the index.
         passages: (c,), numbers of their best passages.
+        order: (c,), of the candidates.
         scores: (c,), the sums of the parts.
         parts: by name, (c,) each.
     """
 
     rows: NDArray[np.int64]
     passages: NDArray[np.int64]
+    order: NDArray[np.int64]
     scores: NDArray[np.float64]
     parts: Mapping[str, NDArray[np.float64]]
 
@@ -73,6 +81,7 @@ def rank(candidates: Candidates, weights: Weights) -> Ranking:
     return Ranking(
         rows=candidates.rows[order],
         passages=candidates.passages[order],
+        order=order,
         scores=total[order],
         parts={name: values[order] for name, values in scored.items()},
     )
@@ -122,7 +131,8 @@ def find(
     chosen = _candidates(lexical, associative, turns, passages, allowed)
     if not len(chosen):
         return None
-    late = _late(reading, surprising, chosen, hidden, log, turns, passages, state)
+    alone, beside, told = _matched(reading, surprising, chosen, hidden, log, turns, passages, state)
+    late = late_scores(beside, told)
     rows, starts = np.unique(passages.turn[chosen], return_index=True)
     # `chosen` ascends, and a turn's passages are neighbours: each turn is one run.
     best = [int(run[np.argmax(late[run])]) for run in np.split(np.arange(len(chosen)), starts[1:])]
@@ -144,10 +154,10 @@ def find(
         timely=np.array([wanted and tells_time(text) for text in texts]),
         dated=agreement(turns.at[rows], periods),
     )
-    return Candidates(rows, numbers, parts)
+    return Candidates(rows, numbers, parts, surprising, alone[best], beside[best])
 
 
-def _late(
+def _matched(
     reading: Reading,
     surprising: NDArray[np.float32],
     chosen: NDArray[np.int64],
@@ -156,8 +166,8 @@ def _late(
     turns: TurnArrays,
     passages: PassageArrays,
     state: MemoryState,
-) -> NDArray[np.float32]:
-    """Late interaction of the chosen passages in their context, (c,)."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """How well passages match the query's tokens, alone and in context, (c, q); what each token tells, (q,)."""
     before, after = _beside(chosen, turns, passages)
     if hidden is not None:
         before, after = (np.where(hidden[passages.turn[near]], -1, near) for near in (before, after))
@@ -165,8 +175,8 @@ def _late(
     read = read[read >= 0]
     mean = (state.key_sum / max(state.tokens, 1)).float().numpy()
     matches = token_matches(reading.keys, mean, log.keys(passages.numbers[read].tolist()))
-    places = (_where(wanted, read) for wanted in (chosen, before, after))
-    return late_scores(matches, telling(matches, surprising), *places)
+    places = [_where(wanted, read) for wanted in (chosen, before, after)]
+    return matches[places[0]], in_context(matches, *places), telling(matches, surprising)
 
 
 def _beside(

@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from titans_core.confidence import Evidence
+from titans_core.recalling.features import features_of
 from titans_core.recalling.fusion import Weights
 from titans_core.recalling.recaller import find, rank
 from titans_core.types import Recall, Recollection
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
     from titans_core.confidence import Strategy
@@ -31,6 +34,7 @@ def recollect(
     k: int,
     filters: Filters,
     strategy: Strategy,
+    hidden: Collection[int] = (),
     log: EpisodeLog,
     index: Index,
     spec: MemorySpec,
@@ -44,29 +48,34 @@ def recollect(
         k: the most recalls to return.
         filters: which turns to consider.
         strategy: sets the label.
+        hidden: positions of turns to leave out, as if they had not been said.
         log: the tenant's log.
         index: its cache.
         spec: the neural memory's constants.
         state: what it has learned.
     """
-    allowed = np.isin(index.turns().positions, log.positions(filters)) if filters else None
-    candidates = find(query, reading, log=log, index=index, spec=spec, state=state, allowed=allowed)
+    positions = index.turns().positions
+    allowed = np.isin(positions, log.positions(filters)) if filters else None
+    unsaid = np.isin(positions, list(hidden)) if hidden else None
+    candidates = find(query, reading, log=log, index=index, spec=spec, state=state, allowed=allowed, hidden=unsaid)
     if candidates is None:
         found = Evidence(query, np.zeros(0), {}, lambda _: ())
     else:
         ranking = rank(candidates, Weights.fitted())
         similarities = _similarities(index, reading.pooled)
-        others = np.ones(len(similarities), bool) if allowed is None else allowed.copy()
+        asked = np.ones(len(similarities), bool) if allowed is None else allowed
+        asked = asked if unsaid is None else asked & ~unsaid
+        others = asked.copy()
         others[ranking.rows[0]] = False
         found = Evidence(
             query,
             np.concatenate([similarities[ranking.rows[:1]], similarities[others]]),
-            {},
+            features_of(candidates, ranking, similarities, asked),
             _Recalls(log, index, ranking, similarities).top,
         )
     verdict = strategy.judge(found)
     recalls = found.top(k) if verdict.recalls is None else verdict.recalls[:k]
-    return Recollection(query, recalls, verdict.confidence)
+    return Recollection(query, recalls, verdict.confidence, verdict.probability, verdict.among, verdict.reasons)
 
 
 @dataclass(slots=True)

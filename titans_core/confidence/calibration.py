@@ -1,0 +1,161 @@
+"""From the features of a ranking to probabilities, and from these to labels with a promise."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from titans_core.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = 1
+
+PROMISES = (0.95, 0.9, 0.8)
+"""Shares of the `high` recalls that are right, as a calibration may promise them."""
+
+HIDDEN = 0.1
+"""What `none` promises: at most this share of such queries had an answer stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One query whose answer is known, as calibrations are fitted and tested on it.
+
+    Attributes:
+        features: the ranking's, by name.
+        first: whether the first recall answers.
+        among: whether one of the first three does.
+        stored: whether any turn does.
+        group: what belongs together (a conversation): fitted and tested on as a whole.
+        weight: what the case counts in the fit; 0 keeps it out.
+        asked: whether somebody asked this of this memory as it is; thresholds for `high` are tested on these.
+    """
+
+    features: Mapping[str, float]
+    first: bool
+    among: bool
+    stored: bool
+    group: str = ""
+    weight: float = 1.0
+    asked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """p = σ(bias + Σ_i weight_i (x_i − mean_i) / scale_i), with each x_i within its span.
+
+    Attributes:
+        bias: the log odds of an average ranking.
+        weights: by the names of the features.
+    """
+
+    bias: float
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What labels rest on. Ships with the package for the default reader; see `TitansMemory.calibrate` for others.
+
+    Attributes:
+        reader: fingerprint of the reader that it was made with.
+        ranking: fingerprint of the ranking's weights, likewise.
+        span: of each feature, by name, the least and the most that was seen but for one case in a hundred on either
+            side; what lies beyond counts as the end.
+        mean: of each feature.
+        scale: standard deviation of each.
+        first: to the probability that the first recall answers.
+        among: to the probability that one of the first three does.
+        stored: to the probability that anything stored does.
+        high: for each promise ("0.9") the threshold of `first` that keeps it, with its test; None if none does.
+        none: the threshold of 1 − `stored` that keeps the promise of `none`, likewise.
+        report: how it was made, and how well it does on cases that it was not fitted to.
+    """
+
+    reader: str
+    ranking: str
+    span: Mapping[str, list[float]]
+    mean: Mapping[str, float]
+    scale: Mapping[str, float]
+    first: Logistic
+    among: Logistic
+    stored: Logistic
+    high: Mapping[str, Mapping[str, float] | None]
+    none: Mapping[str, float] | None
+    report: Mapping[str, Any]
+
+    def fits(self, reader: str, ranking: str) -> bool:
+        """Whether it was made with this reader and these weights of the ranking."""
+        return (self.reader, self.ranking) == (reader, ranking)
+
+    def probability(self, model: Logistic, features: Mapping[str, float]) -> float:
+        """What one of the three models says, in [0, 1]."""
+        return 1 / (1 + math.exp(-max(min(self.logit(model, features), 500.0), -500.0)))
+
+    def logit(self, model: Logistic, features: Mapping[str, float]) -> float:
+        """The same as log odds: the bias and the contributions of the features."""
+        return model.bias + sum(self.contributions(model, features).values())
+
+    def contributions(self, model: Logistic, features: Mapping[str, float]) -> dict[str, float]:
+        """What each feature adds to the log odds."""
+        return {
+            name: weight
+            * (min(max(features[name], self.span[name][0]), self.span[name][1]) - self.mean[name])
+            / self.scale[name]
+            for name, weight in model.weights.items()
+        }
+
+    def dump(self) -> str:
+        """As JSON."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From JSON.
+
+        Raises:
+            CalibrationError: it is no calibration, or not a sound one.
+        """
+        try:
+            found = json.loads(text)
+            if found.pop("version") != VERSION:
+                raise CalibrationError("This calibration is of another version; make it again with `calibrate`.")
+            models = [Logistic(**found.pop(name)) for name in ("first", "among", "stored")]
+            made = cls(first=models[0], among=models[1], stored=models[2], **found)
+            numbers = [*made.mean.values(), *made.scale.values(), *chain.from_iterable(made.span.values())]
+            for model in models:
+                numbers += [model.bias, *model.weights.values()]
+                sound = set(model.weights) == set(made.mean) == set(made.scale) == set(made.span)
+                if not sound or not all(math.isfinite(number) for number in numbers):
+                    raise CalibrationError("This calibration's numbers do not fit together; make it again.")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if isinstance(error, CalibrationError):
+                raise
+            raise CalibrationError(f"This is no calibration: {error}. Make one with `calibrate`.") from error
+        return made
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, for `load`."""
+        Path(path).write_text(self.dump(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read it from a file.
+
+        Raises:
+            CalibrationError: it is no calibration, or not a sound one.
+            OSError: the file cannot be read.
+        """
+        return cls.parse(Path(path).read_text(encoding="utf-8"))
+
+    @classmethod
+    def shipped(cls) -> Self:
+        """The one that ships with the package, made with the default reader."""
+        return cls.parse(files("titans_core.confidence").joinpath("calibration.json").read_text(encoding="utf-8"))

@@ -1,0 +1,127 @@
+"""Makes calibrations from cases; scikit-learn does the fitting."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from titans_core.confidence.calibration import HIDDEN, PROMISES, Calibration, Logistic
+from titans_core.confidence.guarantee import fewest_cases, find_threshold
+from titans_core.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from titans_core.confidence.calibration import Case
+
+DELTA = 0.05
+"""All promises of one calibration's labels hold together with a probability of 1 − δ: half of it for each label."""
+
+STRENGTH = 0.1
+"""Inverse of the ridge on standardised features (scikit-learn's C)."""
+
+_MODELS = ("first", "among", "stored")
+
+
+def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str) -> Calibration:
+    """Fit the three probabilities, and test the thresholds on what every case gets from a fit without its group.
+
+    Args:
+        cases: of several groups.
+        reader: fingerprint of the reader.
+        ranking: fingerprint of the ranking's weights.
+
+    Raises:
+        CalibrationError: the cases are of one group only, or all alike.
+    """
+    groups = sorted({case.group for case in cases})
+    if len(groups) < 2:
+        raise CalibrationError("A calibration needs cases of two groups (conversations) at least.")
+    whole = _fit(cases, reader, ranking)
+    held_out = np.zeros((len(cases), len(_MODELS)))
+    for group in groups:
+        made = _fit([case for case in cases if case.group != group], reader, ranking)
+        rows = [row for row, case in enumerate(cases) if case.group == group]
+        held_out[rows] = [_probabilities(made, cases[row]) for row in rows]
+    return with_thresholds(whole, cases, held_out)
+
+
+def recalibrate(calibration: Calibration, cases: Sequence[Case]) -> Calibration:
+    """The same probabilities with thresholds that are tested on other cases: the user's own questions.
+
+    Raises:
+        CalibrationError: there are too few cases for any promise; the message says how many it takes.
+    """
+    asked = sum(case.asked for case in cases)
+    needed = fewest_cases(1 - min(PROMISES), DELTA / 2)
+    if asked < needed:
+        raise CalibrationError(
+            f"{asked} questions cannot show that a label keeps a promise: it takes {needed} under one label, so some "
+            f"hundreds in all."
+        )
+    return with_thresholds(calibration, cases, np.array([_probabilities(calibration, case) for case in cases]))
+
+
+def with_thresholds(calibration: Calibration, cases: Sequence[Case], probabilities: NDArray[np.float64]) -> Calibration:
+    """Set the thresholds by test.
+
+    Args:
+        calibration: whose probabilities these are.
+        cases: n of them.
+        probabilities: (n, 3), first, among and stored, of a fit that has not seen the case.
+    """
+    asked = np.array([case.asked for case in cases])
+    wrong = ~np.array([case.first for case in cases])
+    stored = np.array([case.stored for case in cases])
+    high: dict[str, Mapping[str, float] | None] = {}
+    for promise in PROMISES:
+        found = find_threshold(probabilities[asked, 0], wrong[asked], alpha=1 - promise, delta=DELTA / 2)
+        high[str(promise)] = asdict(found) if found else None
+    absent = find_threshold(1 - probabilities[:, 2], stored, alpha=HIDDEN, delta=DELTA / 2)
+    report: dict[str, Any] = {
+        **calibration.report,
+        "delta": DELTA,
+        "asked": int(asked.sum()),
+        "asked without an answer": int((asked & ~stored).sum()),
+        "cases": len(cases),
+        "cases without an answer": int((~stored).sum()),
+    }
+    return replace(calibration, high=high, none=asdict(absent) if absent else None, report=report)
+
+
+def _fit(cases: Sequence[Case], reader: str, ranking: str) -> Calibration:
+    names = list(cases[0].features)
+    table = np.array([[case.features[name] for name in names] for case in cases])
+    least, most = np.quantile(table, [0.01, 0.99], axis=0)
+    table = table.clip(least, most)
+    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-9)
+    weights = np.array([case.weight for case in cases])
+    models = {}
+    for model in _MODELS:
+        target = np.array([getattr(case, model) for case in cases])
+        if target.all() or not target.any():
+            raise CalibrationError(f"Every case has the same outcome ({model}): there is nothing to tell apart.")
+        found = LogisticRegression(C=STRENGTH, max_iter=1000).fit((table - mean) / scale, target, sample_weight=weights)
+        models[model] = Logistic(float(found.intercept_[0]), dict(zip(names, found.coef_[0].tolist(), strict=True)))
+    return Calibration(
+        reader=reader,
+        ranking=ranking,
+        span={name: [float(low), float(high)] for name, low, high in zip(names, least, most, strict=True)},
+        mean=dict(zip(names, mean.tolist(), strict=True)),
+        scale=dict(zip(names, scale.tolist(), strict=True)),
+        first=models["first"],
+        among=models["among"],
+        stored=models["stored"],
+        high={},
+        none=None,
+        report={},
+    )
+
+
+def _probabilities(calibration: Calibration, case: Case) -> list[float]:
+    return [calibration.probability(getattr(calibration, model), case.features) for model in _MODELS]
