@@ -10,7 +10,8 @@ import pytest
 from titans_core import TitansMemory, Turn
 
 WAITING = (
-    "memorize", "memorize_many", "recall", "forget", "update", "consolidate", "cases", "calibrate", "get", "turns", "export", "import_",
+    "memorize", "memorize_many", "recall", "forget", "update", "consolidate", "cases", "calibrate",
+    "get", "turns", "export", "import_",
     "stats", "close",
 )  # fmt: skip
 
