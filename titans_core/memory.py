@@ -206,7 +206,9 @@ class TitansMemory:
         found = self._recollect(query, chosen, k=k, filters=Filters(**filters))
         if found.best:
             with self._open():
-                self._cache.count_recall(self._position(found.best.id))
+                position = self._log.position_of(found.best.id)
+                if position is not None:  # else it was forgotten in the meantime
+                    self._cache.count_recall(position)
         return found if max_tokens is None else packed(found, max_tokens, self._reader.count_tokens)
 
     def cases(self, pairs: Iterable[tuple[str, Collection[str]]], *, group: str = "") -> list[Case]:
@@ -249,9 +251,10 @@ class TitansMemory:
         """
         from titans_core.confidence.fitting import fit_calibration, recalibrate
 
+        known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else Calibration.shipped()
+        Calibrated(known, promise=promise)  # there is such a promise, or the questions need not be asked
         cases = self.cases(pairs)
         fingerprints = {"reader": self._reader.fingerprint, "ranking": Weights.fitted().fingerprint}
-        known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else Calibration.shipped()
         if known.fits(**fingerprints):
             made = recalibrate(known, cases)
         else:

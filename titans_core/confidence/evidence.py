@@ -22,8 +22,8 @@ class Evidence:
         query: what was asked.
         similarities: cosines in [-1, 1] between the query and each turn that was asked for: the first recall's at
             position 0, the others in any order. Empty if there is none.
-        features: the ranking in numbers that do not depend on its scale, by name (see `Features`); empty if nothing
-            was found.
+        features: the ranking in numbers that do not depend on its scale, by name (see `recalling/features.py`); empty
+            if nothing was found.
         top: gives the first so many recalls, best first; texts are read when it is called.
     """
 
