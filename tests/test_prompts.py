@@ -78,6 +78,9 @@ def test_a_budget_takes_whole_recalls_by_score(reader):
             assert not found.recalls or reader.count_tokens(found.as_text()) <= budget
             assert [recall for recall in whole if recall in found.recalls] == list(found.recalls)
             assert all(recall.text == memory.get(recall.id).text for recall in found)
+        nothing = memory.recall("What about the garden gate?", max_tokens=1)
+        assert (nothing.recalls, nothing.as_text()) == ((), "")
+        assert "budget" in nothing.explain()
         with pytest.raises(InvalidQueryError, match="max_tokens"):
             memory.recall("What about the garden gate?", max_tokens=0)
 

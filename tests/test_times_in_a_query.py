@@ -83,6 +83,11 @@ def test_no_number_breaks_it(query):
     assert all(period.start < period.end for period in periods_in(query, now=NOW, first=2026))
 
 
+@pytest.mark.parametrize("years", range(2015, 2035))
+def test_the_beginning_of_the_calendar_is_no_error(years):
+    assert all(period.start < period.end for period in periods_in(f"{years} years ago", now=NOW, first=2026))
+
+
 def test_agreement_is_one_within_and_fades_in_the_week_after():
     [june] = periods_in("in June", now=NOW, first=2026)
     day = 86400.0

@@ -161,8 +161,10 @@ class Recollection:
 
     def explain(self) -> str:
         """Why this label, in one or two sentences; `reasons` has the same as numbers."""
+        if self.best is None and self.confidence is Confidence.NONE:
+            return "none: nothing is stored that could answer this."
         if self.best is None:
-            return f"{self.confidence}: nothing is stored that could answer this."
+            return f"{self.confidence}, but no recall fits into the budget."
         parts = [str(self.confidence)]
         if self.probability is not None:
             parts.append(f"the first recall answers this with a probability of {self.probability:.2f}")

@@ -106,7 +106,7 @@ def _counted(query: str, now: datetime) -> Iterator[Period]:
         unit = match[2].lower()
         days = {"day": 1, "week": 7, "month": 30, "year": 365}[unit]
         slack = timedelta(days=days // 2)  # "two years ago" is half a year off
-        if count * days < (now - datetime(1, 2, 1, tzinfo=UTC)).days:
+        if (count + 1) * days < (now - datetime(1, 1, 2, tzinfo=UTC)).days:
             centre = today - timedelta(days=count * days)
             yield _period(centre - slack, centre + slack + timedelta(days=1))
     for match in _NAMED.finditer(query):
