@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from titans_core import Confidence
 from titans_llamaindex.messages import insert, quote, window, words
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Request:
         Args:
             found: the recalls for `query` without `known`, or None if that is "".
         """
-        block = self._block(found) if found is not None else ""
+        block = quote(found, lambda block: len(self.tokenizer(block)) <= self._budget) if found is not None else ""
         if not block:
             return copy.deepcopy(window(self.history, self.room, self._tokens))
         return insert(copy.deepcopy(self._kept), block, asks_next=self.question is not None)
@@ -68,11 +67,6 @@ class Request:
     @property
     def _budget(self) -> int:
         return int(self.room * _RECALL_SHARE)
-
-    def _block(self, found: Recollection) -> str:
-        if found.confidence is Confidence.NONE:
-            return ""
-        return quote(found, lambda block: len(self.tokenizer(block)) <= self._budget)
 
     def _tokens(self, message: ChatMessage) -> int:
         return len(self.tokenizer(words(message)))

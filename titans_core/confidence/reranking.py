@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from titans_core.confidence.evidence import Verdict
 from titans_core.errors import InvalidQueryError, ModelNotFoundError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from titans_core.confidence.evidence import Evidence
     from titans_core.types import Recall
-
-_Model = TypeVar("_Model")
 
 CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 """The cross-encoder that is taken if none is named: small, and trained to find passages that answer questions."""
@@ -123,8 +121,11 @@ class CrossEncoderReranker:
     def _load(self) -> CrossEncoder:
         from sentence_transformers import CrossEncoder
 
-        source = self._source
-        model = _find(source, lambda at: CrossEncoder(at, device=self._device)) if isinstance(source, str) else source
+        from titans_core.reading.models import load_model
+
+        model = self._source
+        if isinstance(model, str):
+            model = load_model(model, lambda location: CrossEncoder(location, device=self._device))
         if model.num_labels != 1:
             # The same error as for a folder without a model: no reranker is there, and another has to be named.
             raise ModelNotFoundError(
@@ -210,9 +211,11 @@ class _LocalModel:
         """The number of the recall, 0 for none."""
         import torch
 
+        from titans_core.reading.models import load_model
+
         with self._lock, torch.inference_mode():
             if self._loaded is None:
-                self._loaded = _find(self._name, _causal_model)
+                self._loaded = load_model(self._name, _causal_model)
             tokenizer, model = self._loaded
             context, digits = self._encode(tokenizer, _prompt(query, recalls, none="0"), len(recalls))
             logits = model(torch.tensor([context], device=model.device), logits_to_keep=1).logits[0, -1, digits]
@@ -263,19 +266,6 @@ def _line(text: str) -> str:
 
 def _as_said(recall: Recall) -> str:
     return f"{recall.turn.speaker}: {recall.passage}" if recall.turn.speaker else recall.passage
-
-
-def _find(name: str, load: Callable[[str], _Model]) -> _Model:
-    """Load a model from where the readers' models are looked for too."""
-    from titans_core.reading.models import find_model, not_found_message
-
-    found = find_model(name)
-    try:
-        return load(found.location)
-    except (OSError, ValueError) as error:
-        if found.source == "path":
-            raise ModelNotFoundError(f"The folder {name!r} holds no model that can be loaded: {error}") from error
-        raise ModelNotFoundError(not_found_message(name)) from error
 
 
 def _causal_model(location: str) -> tuple[Any, Any]:

@@ -14,8 +14,8 @@ from sentence_transformers import SentenceTransformer
 from transformers import BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
-from titans_core.errors import ModelNotFoundError, QuantizationError
-from titans_core.reading.models import DEFAULT_MODEL, find_model, not_found_message
+from titans_core.errors import QuantizationError
+from titans_core.reading.models import DEFAULT_MODEL, load_model
 from titans_core.types import Reading
 
 if TYPE_CHECKING:
@@ -169,14 +169,8 @@ def _load(name: str, quantization: Quantization | None, device: str) -> Sentence
         )
     elif quantization == "int8":
         arguments["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
-    found = find_model(name)
-    try:
-        with _quiet():
-            model = SentenceTransformer(found.location, model_kwargs=arguments)
-    except (OSError, ValueError) as error:
-        if found.source == "path":
-            raise ModelNotFoundError(f"The folder {name!r} holds no model that can be loaded: {error}") from error
-        raise ModelNotFoundError(not_found_message(name)) from error
+    with _quiet():
+        model = load_model(name, lambda location: SentenceTransformer(location, model_kwargs=arguments))
     return model.eval().requires_grad_(requires_grad=False)
 
 

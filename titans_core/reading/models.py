@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from titans_core.errors import ModelNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Model = TypeVar("Model")
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -46,7 +54,26 @@ def find_model(name: str) -> FoundModel:
     return FoundModel(name, "hub")
 
 
-def not_found_message(name: str) -> str:
+def load_model(name: str, load: Callable[[str], Model]) -> Model:
+    """Load what `find_model` finds.
+
+    Args:
+        name: see `find_model`.
+        load: loads from a `FoundModel.location`.
+
+    Raises:
+        ModelNotFoundError: neither path, wheel nor Hub has it.
+    """
+    found = find_model(name)
+    try:
+        return load(found.location)
+    except (OSError, ValueError) as error:
+        if found.source == "path":
+            raise ModelNotFoundError(f"The folder {name!r} holds no model that can be loaded: {error}") from error
+        raise ModelNotFoundError(_not_found(name)) from error
+
+
+def _not_found(name: str) -> str:
     """The sentence for a model that could not be loaded: it names the three ways."""
     wheel = f"`pip install {WHEELS[name][2]}`" if name in WHEELS else "none is known for it"
     return (

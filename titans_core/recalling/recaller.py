@@ -39,7 +39,7 @@ class Candidates:
 
     Attributes:
         rows: (c,), of the turns in the index.
-        passages: (c,), numbers of their best passages.
+        texts: (c,), of their best passages.
         parts: what is known of them.
         surprises: (q,), of the query's tokens.
         alone: (c, q), how well their best passages match the query's tokens.
@@ -47,7 +47,7 @@ class Candidates:
     """
 
     rows: NDArray[np.int64]
-    passages: NDArray[np.int64]
+    texts: list[str]
     parts: Parts
     surprises: NDArray[np.float32]
     alone: NDArray[np.float32]
@@ -60,14 +60,12 @@ class Ranking:
 
     Attributes:
         rows: (c,), of the turns in the index.
-        passages: (c,), numbers of their best passages.
         order: (c,), of the candidates.
         scores: (c,), the sums of the parts.
         parts: by name, (c,) each.
     """
 
     rows: NDArray[np.int64]
-    passages: NDArray[np.int64]
     order: NDArray[np.int64]
     scores: NDArray[np.float64]
     parts: Mapping[str, NDArray[np.float64]]
@@ -80,7 +78,6 @@ def rank(candidates: Candidates, weights: Weights) -> Ranking:
     order = np.argsort(-total, kind="stable")
     return Ranking(
         rows=candidates.rows[order],
-        passages=candidates.passages[order],
         order=order,
         scores=total[order],
         parts={name: values[order] for name, values in scored.items()},
@@ -95,9 +92,8 @@ def find(
     index: Index,
     spec: MemorySpec,
     state: MemoryState,
-    allowed: NDArray[np.bool_] | None,
+    asked: NDArray[np.bool_],
     hidden: NDArray[np.bool_] | None = None,
-    now: datetime | None = None,
 ) -> Candidates | None:
     """Find the turns that may answer a query; None if there is none.
 
@@ -111,9 +107,8 @@ def find(
         index: its cache.
         spec: the neural memory's constants.
         state: what it has learned.
-        allowed: bool (n,), the turns that pass the filters; None for all.
-        hidden: bool (n,), turns that are neither candidates nor context, as if they had not been said; None for none.
-        now: when it is asked, with a zone; None for this moment.
+        asked: bool (n,), the turns that may be candidates.
+        hidden: bool (n,), turns that are no context either, as if they had not been said; None for none.
     """
     turns, passages = index.turns(), index.passages()
     surprising = token_weights(spec, state, reading.keys)
@@ -126,9 +121,7 @@ def find(
         fading=index.fading(state.updates, 1 - spec.retention.forget),
         passages=turns.passages[passages.turn],
     )
-    if hidden is not None:
-        allowed = ~hidden if allowed is None else allowed & ~hidden
-    chosen = _candidates(lexical, associative, turns, passages, allowed)
+    chosen = _candidates(lexical, associative, turns, passages, asked)
     if not len(chosen):
         return None
     alone, beside, told = _matched(reading, surprising, chosen, hidden, log, turns, passages, state)
@@ -136,11 +129,10 @@ def find(
     rows, starts = np.unique(passages.turn[chosen], return_index=True)
     # `chosen` ascends, and a turn's passages are neighbours: each turn is one run.
     best = [int(run[np.argmax(late[run])]) for run in np.split(np.arange(len(chosen)), starts[1:])]
-    numbers = passages.numbers[chosen[best]]
-    texts = log.texts(numbers.tolist())
+    texts = log.texts(passages.numbers[chosen[best]].tolist())
     wanted = wants_time(query)
     first = datetime.fromtimestamp(float(turns.at[rows].min()), UTC).year
-    periods = periods_in(query, now=now or datetime.now(UTC), first=first)
+    periods = periods_in(query, now=datetime.now(UTC), first=first)
     named = [index.speakers[speaker] for speaker in named_speakers(query, index.speakers)]
     parts = Parts(
         lexical=np.maximum.reduceat(lexical[chosen], starts),
@@ -154,7 +146,7 @@ def find(
         timely=np.array([wanted and tells_time(text) for text in texts]),
         dated=agreement(turns.at[rows], periods),
     )
-    return Candidates(rows, numbers, parts, surprising, alone[best], beside[best])
+    return Candidates(rows, texts, parts, surprising, alone[best], beside[best])
 
 
 def _matched(
@@ -197,17 +189,15 @@ def _candidates(
     associative: NDArray[np.float32],
     turns: TurnArrays,
     passages: PassageArrays,
-    allowed: NDArray[np.bool_] | None,
+    asked: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Rows of the passages worth a closer look, ascending."""
-    open_ = np.ones(len(passages.turn), bool) if allowed is None else allowed[passages.turn]
-    tops = [_top(np.where(open_, scores, 0)) for scores in (lexical, associative)]
+    tops = [_top(np.where(asked[passages.turn], scores, 0)) for scores in (lexical, associative)]
     found = np.union1d(*tops)
     near = passages.turn[np.union1d(*(top[:WITH_NEIGHBOURS] for top in tops))]
     near = np.setdiff1d(np.concatenate([turns.before[near], turns.after[near]]), passages.turn[found])
     near = near[near >= 0]
-    if allowed is not None:
-        near = near[allowed[near]]
+    near = near[asked[near]]
     # Of a neighbour its most associated passage is enough: it stands there for its context.
     first = np.searchsorted(passages.turn, near)
     ends = np.searchsorted(passages.turn, near, side="right")

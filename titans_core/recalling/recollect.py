@@ -55,23 +55,24 @@ def recollect(
         state: what it has learned.
     """
     positions = index.turns().positions
-    allowed = np.isin(positions, log.positions(filters)) if filters else None
-    unsaid = np.isin(positions, list(hidden)) if hidden else None
-    candidates = find(query, reading, log=log, index=index, spec=spec, state=state, allowed=allowed, hidden=unsaid)
+    asked = np.isin(positions, log.positions(filters)) if filters else np.ones(len(positions), bool)
+    unsaid = None
+    if hidden:
+        unsaid = np.isin(positions, list(hidden))
+        asked &= ~unsaid
+    candidates = find(query, reading, log=log, index=index, spec=spec, state=state, asked=asked, hidden=unsaid)
     if candidates is None:
         found = Evidence(query, np.zeros(0), {}, lambda _: ())
     else:
         ranking = rank(candidates, Weights.fitted())
         similarities = _similarities(index, reading.pooled)
-        asked = np.ones(len(similarities), bool) if allowed is None else allowed
-        asked = asked if unsaid is None else asked & ~unsaid
         others = asked.copy()
         others[ranking.rows[0]] = False
         found = Evidence(
             query,
             np.concatenate([similarities[ranking.rows[:1]], similarities[others]]),
             features_of(candidates, ranking, similarities, asked),
-            _Recalls(log, index, ranking, similarities).top,
+            _Recalls(log, index, candidates.texts, ranking, similarities).top,
         )
     verdict = strategy.judge(found)
     recalls = found.top(k) if verdict.recalls is None else verdict.recalls[:k]
@@ -80,10 +81,11 @@ def recollect(
 
 @dataclass(slots=True)
 class _Recalls:
-    """The recalls of a ranking; their texts are read when they are asked for, once."""
+    """The recalls of a ranking; their turns are read when they are asked for, once."""
 
     log: EpisodeLog
     index: Index
+    passages: list[str]  # of the candidates
     ranking: Ranking
     similarities: NDArray[np.float32]
     read: tuple[Recall, ...] = ()
@@ -97,17 +99,16 @@ class _Recalls:
     def _recalls(self, start: int, end: int) -> list[Recall]:
         ranking, positions = self.ranking, self.index.turns().positions
         probabilities = _softmax(ranking.scores)
-        texts = self.log.texts(ranking.passages[start:end].tolist())
         return [
             Recall(
                 turn=self.log.turn_at(int(positions[ranking.rows[place]])),
                 score=float(ranking.scores[place]),
                 probability=float(probabilities[place]),
                 similarity=float(self.similarities[ranking.rows[place]]),
-                passage=text,
+                passage=self.passages[ranking.order[place]],
                 why={name: float(values[place]) for name, values in ranking.parts.items()},
             )
-            for place, text in enumerate(texts, start)
+            for place in range(start, min(end, len(ranking.rows)))
         ]
 
 
