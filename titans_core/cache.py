@@ -12,7 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from titans_core.episodes import Snapshot, decode_keys
-from titans_core.neural import MemorySpec, MemoryState, write
+from titans_core.neural import MemorySpec, MemoryState, one_thread, write
 from titans_core.recalling import DUPLICATE, Index, Lesson, most_alike, same_words
 
 if TYPE_CHECKING:
@@ -67,9 +67,17 @@ class Cache:
 
     def learn(self, record: TurnRecord) -> Lesson:
         """Learn the next turn of the log."""
+        with one_thread():
+            return self._learn(record)
+
+    def _learn(self, record: TurnRecord) -> Lesson:
         self._rehearse(record.position)
         state, rarities, surprises, written, moved = self.state, [], [], [], False
-        alike = [most_alike(self.index, state, passage.column) for passage in record.passages]
+        sketches = [self.index.sketch(passage.column) for passage in record.passages]
+        alike = [
+            most_alike(self.index, state, passage.column, sketch)
+            for passage, sketch in zip(record.passages, sketches, strict=True)
+        ]
         twin = self._twin(record, alike)
         for passage, [(_, overlap), *_] in zip(record.passages, alike, strict=True):
             keys = self._keys(passage.keys)
@@ -81,7 +89,7 @@ class Cache:
             surprises.append(surprise.momentary * (1 - overlap**2))
             written.append(state.updates)
         lesson = Lesson(_mean(surprises), _mean(rarities), moved, twin, tuple(written))
-        self.index.add(record, lesson)
+        self.index.add(record, lesson, sketches)
         self.position, self.state = record.position, state
         return lesson
 

@@ -12,6 +12,7 @@ from titans_core.neural.saving import dump_state, load_state
 from titans_core.neural.spec import MemorySpec
 from titans_core.neural.state import MemoryState
 from titans_core.neural.surprise import Surprise, SurpriseMetric
+from titans_core.neural.threads import one_thread
 from titans_core.neural.write import read, surprise, write, write_sequentially
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "follow_surprise",
     "fullness",
     "load_state",
+    "one_thread",
     "read",
     "surprise",
     "write",

@@ -65,7 +65,7 @@ def write_least_squares_sequentially(
         Titans, Eq. 16, takes all gradients at its start).
     """
     keys, values = keys.double(), values.double()
-    state, momentary, opened = _met(spec, state, keys, gates)
+    state, momentary, opened, _ = _met(spec, state, keys, gates)
     if opened:
         inverse, cross = state.inverse, state.weights[0]
         for key, value, step in zip(keys, values, gates.step, strict=True):
@@ -85,14 +85,15 @@ def write_least_squares(
     Arguments and result as the definition.
     """
     keys, values = keys.double(), values.double()
-    state, momentary, opened = _met(spec, state, keys, gates)
+    state, momentary, opened, projected = _met(spec, state, keys, gates)
     if opened:
         root = gates.step.sqrt()[:, None]
         weighted, targets = root * keys, root * values
         inverse, cross = state.inverse, state.weights[0]
         for start in range(0, len(keys), BLOCK):
             block = weighted[start : start + BLOCK]
-            projected = block @ inverse
+            # The surprise has taken the first block through P already; after a block P is another.
+            projected = (root * projected)[: len(block)] if start == 0 else block @ inverse
             gram = torch.addmm(torch.eye(len(block), dtype=torch.float64), projected, block.T)
             lower = torch.linalg.cholesky(gram)
             correction = torch.linalg.solve_triangular(lower, projected, upper=False)
@@ -103,13 +104,14 @@ def write_least_squares(
     return state, Surprise(momentary, torch.zeros_like(momentary))
 
 
-def _met(spec: MemorySpec, state: MemoryState, keys: Tensor, gates: Gates) -> tuple[MemoryState, Tensor, bool]:
-    """What every write begins with: retention, the keys' surprise, what is usual now, and whether the gate opens."""
+def _met(spec: MemorySpec, state: MemoryState, keys: Tensor, gates: Gates) -> tuple[MemoryState, Tensor, bool, Tensor]:
+    """What a write begins with: retention, the surprise of the keys, what is usual now, if the gate opens, and K P."""
     state = _retained(spec, state, gates)
-    momentary = _leverage(spec, keys @ state.inverse, keys)
+    projected = keys @ state.inverse
+    momentary = _leverage(spec, projected, keys)
     metric = SurpriseMetric.of(state.usual)
     met = replace(state, usual=metric.after(momentary).tensor, updates=state.updates + (len(keys) > 0))
-    return met, momentary, metric.opens(spec.gate, momentary)
+    return met, momentary, metric.opens(spec.gate, momentary), projected
 
 
 def _leverage(spec: MemorySpec, projected: Tensor, keys: Tensor) -> Tensor:

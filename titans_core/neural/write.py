@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,10 @@ from titans_core.neural.least_squares import leverage, write_least_squares, writ
 from titans_core.neural.optimizer import LeastSquares
 from titans_core.neural.sequential import Chunk, anchored, write_chunk_sequentially
 from titans_core.neural.surprise import Surprise, residual_share
+from titans_core.neural.threads import one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -99,22 +99,8 @@ def _write(
     gates = Gates.constant(spec, len(keys)) if gates is None else gates.checked(len(keys))
     if not state.momentum:  # without a past surprise there is none to keep, within a chunk either
         gates = replace(gates, momentum=torch.zeros_like(gates.momentum))
-    with _one_thread():
+    with one_thread():
         return _learned(spec, state, keys, values, gates, fast=fast)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Products are summed in the same order on every machine, so that weights are the same bytes however many cores."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _learned(

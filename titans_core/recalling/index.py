@@ -70,10 +70,10 @@ class Index:
         self._sketches = _Column(np.float32, SKETCH)
         self._strength = _Column(np.float64)
         self._written = _Column(np.int64)
-        self._sketching = address_codes(range(SKETCH), dim)
+        self._sketching = address_codes(range(SKETCH), dim).numpy()
 
-    def add(self, record: TurnRecord, lesson: Lesson) -> None:
-        """Add the next turn of the log, and what learning it was like."""
+    def add(self, record: TurnRecord, lesson: Lesson, sketches: Sequence[NDArray[np.float32]]) -> None:
+        """Add the next turn of the log, what learning it was like, and the sketch of each of its passages."""
         row = self._positions.size
         before = self._last_of_session.get(record.session, _NOBODY)
         if before != _NOBODY:
@@ -90,12 +90,12 @@ class Index:
         self._before.append(before)
         self._after.append(_NOBODY)
         self._passages.append(len(record.passages))
-        for passage, written in zip(record.passages, lesson.written, strict=True):
+        for passage, written, sketch in zip(record.passages, lesson.written, sketches, strict=True):
             self._numbers.append(passage.number)
             self._turn_of.append(row)
             self._columns.append(passage.column)
             self._pooled.append(passage.pooled)
-            self._sketches.append(self.sketch(passage.column))
+            self._sketches.append(sketch)
             self._strength.append(1.0)
             self._written.append(written)
 
@@ -119,8 +119,8 @@ class Index:
 
     def sketch(self, column: NDArray[np.floating]) -> NDArray[np.float32]:
         """A column's direction in few numbers, float32 (`SKETCH`,), to find the passages that are like it."""
-        short = torch.nn.functional.normalize(self._sketching @ torch.from_numpy(column.astype(np.float32)), dim=0)
-        sketched: NDArray[np.float32] = short.numpy()
+        sketched: NDArray[np.float32] = self._sketching @ column.astype(np.float32)
+        sketched /= max(float(np.linalg.norm(sketched)), 1e-12)
         return sketched
 
     def saved(self) -> dict[str, torch.Tensor]:
@@ -135,7 +135,8 @@ class Index:
         """
         unknown = Lesson(0.0, 0.0, moved=False, duplicate=_NOBODY, written=())
         for record in records:
-            self.add(record, replace(unknown, written=(0,) * len(record.passages)))
+            sketches = [self.sketch(passage.column) for passage in record.passages]
+            self.add(record, replace(unknown, written=(0,) * len(record.passages)), sketches)
         for name, column in self._learned().items():
             found = tensors.get(name)
             if found is None or found.shape != column.view().shape:

@@ -23,7 +23,9 @@ _CLOSER = 8
 _WORD = re.compile(r"\w+")
 
 
-def most_alike(index: Index, state: MemoryState, column: NDArray[np.floating]) -> list[tuple[int, float]]:
+def most_alike(
+    index: Index, state: MemoryState, column: NDArray[np.floating], sketch: NDArray[np.float32]
+) -> list[tuple[int, float]]:
     """The few earlier passages that are most like this one, in the metric of what the memory has learned.
 
     The overlap of two columns is their cosine under P, ⟨y, P z⟩ / (‖y‖_P ‖z‖_P): what both share with everything does
@@ -33,6 +35,7 @@ def most_alike(index: Index, state: MemoryState, column: NDArray[np.floating]) -
         index: the passages so far.
         state: what the memory has learned.
         column: (d,), the sum of the passage's keys.
+        sketch: of the column, see `Index.sketch`.
 
     Returns:
         The passages' rows and overlaps in [0, 1], most alike first; [(-1, 0)] if there are none.
@@ -40,13 +43,13 @@ def most_alike(index: Index, state: MemoryState, column: NDArray[np.floating]) -
     passages = index.passages()
     if not len(passages.numbers):
         return [(-1, 0.0)]
-    likeness = torch.from_numpy(passages.sketches) @ torch.from_numpy(index.sketch(column))
+    likeness = torch.from_numpy(passages.sketches) @ torch.from_numpy(sketch)
     near = likeness.topk(min(_CLOSER, len(likeness))).indices
-    wanted = torch.from_numpy(column.astype(np.float64))
-    stored = torch.from_numpy(passages.columns[near.numpy()]).double()
-    projected = stored @ state.inverse
-    squares = (projected * stored).sum(-1) * (wanted @ state.inverse @ wanted)
-    overlaps = ((projected @ wanted) / squares.clamp(min=1e-24).sqrt()).clamp(0, 1)
+    stored = np.concatenate([passages.columns[near.numpy()], column[None]])
+    columns = torch.from_numpy(stored).double()
+    projected = columns @ state.inverse
+    squares = (projected * columns).sum(-1)
+    overlaps = (projected[:-1] @ columns[-1] / (squares[:-1] * squares[-1]).clamp(min=1e-24).sqrt()).clamp(0, 1)
     order = overlaps.argsort(descending=True, stable=True)
     return list(zip(near[order].tolist(), overlaps[order].tolist(), strict=True))
 
