@@ -1,53 +1,42 @@
 """Makes the calibration that ships with the package, and says what its labels are worth on conversations held out.
 
-    python benchmarks/calibrate.py --data one.json other.json [--keep FOLDER] [--write FILE] [--json figures.json]
+    python benchmarks/calibrate.py --data one.json other.json [--keep FOLDER] [--write FILE] [--figure FILE]
+        [--json figures.json]
 
-Cases: every question as it is; every answerable one with its evidence hidden; and for every conversation 30 questions
-about other conversations of its file.
-
-A question that is asked as it is counts 1 in the fit, the others less, and every file the square root of what it holds,
-so that the smaller one is heard. The figures are cross-validated: the probabilities of a conversation come from a fit
-without it, its thresholds from the other conversations alone.
+What it is made of is in trials.py. A question that is asked as it is counts 1 in the fit, the others less, and every
+file the square root of what it holds, so that the smaller one is heard. The figures are cross-validated: the
+probabilities of a conversation come from a fit without it, its thresholds from the other conversations alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from conversations import load_conversations
 from environment import write_report
-from memories import memories
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from sklearn.metrics import brier_score_loss, roc_auc_score
+from trials import gather, told, weighed
 
+from titans_core import Confidence
 from titans_core.confidence import PROMISES
 from titans_core.confidence.fitting import fit_calibration
 from titans_core.reading import load_reader
-from titans_core.recalling import Weights
+from titans_core.recalling import ranking_fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from conversations import Conversation
     from numpy.typing import NDArray
+    from trials import Trial
 
-    from titans_core import TitansMemory
-    from titans_core.confidence import Calibration, Case
-
-FOREIGN = 30
-"""Questions about other conversations that each conversation is asked."""
-
-FOREIGN_WEIGHT = 0.5
-"""What they count in the fit."""
+    from titans_core.confidence import Calibration, Case, Probabilities
 
 BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito: told apart by everybody
 
@@ -65,10 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     with Progress(console=console) as progress:
         found = [gather(path, options.limit, options.keep, progress) for path in options.data]
-        cases = [case for each in found for case in balanced(each)]
-        made = fit(cases)
-        rows = held_out(cases, progress)
-    figures = {"held out": summaries(rows), "other file": across(cases)}
+        found.append(list(told()))
+        trials = [trial for each in found for trial in balanced(each)]
+        made = fit(trials)
+        rows = held_out(trials, progress)
+    figures = {"held out": summaries(rows), "other file": across(trials)}
     show(made, figures, console)
     if options.figure:
         draw(rows, options.figure)
@@ -78,98 +68,73 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_report(options.json, {"benchmark": "calibrate", **figures})
 
 
-def gather(path: Path, limit: int | None, keep: Path | None, progress: Progress) -> list[Case]:
-    """The cases of a file; the group of a case is "file/conversation/kind"."""
-    name, conversations = load_conversations(path, limit)
-    task = progress.add_task(f"{name}: memorize", total=sum(len(each.turns) for each in conversations))
-    with memories(name, conversations, keep, lambda turns: progress.advance(task, turns)) as bank:
-        asking = progress.add_task(f"{name}: ask", total=len(conversations))
-        cases: list[Case] = []
-        for conversation in conversations:
-            with bank.tenant(conversation.id) as memory:
-                cases += ask(f"{name}/{conversation.id}", conversation, conversations, memory)
-            progress.advance(asking)
-    return cases
+def balanced(trials: Sequence[Trial]) -> list[Trial]:
+    """A file's trials, each counting less the more there are."""
+    share = sum(trial.case.weight for trial in trials) ** -0.5
+    return [replace(trial, case=weighed(trial.case, share)) for trial in trials]
 
 
-def ask(
-    group: str, conversation: Conversation, conversations: Sequence[Conversation], memory: TitansMemory
-) -> Iterator[Case]:
-    """The cases of a conversation."""
-    yield from memory.cases([(question.text, question.evidence) for question in conversation.questions], group=group)
-    chosen = random.Random(conversation.id).sample(others(conversation, conversations), FOREIGN)  # noqa: S311
-    for case in memory.cases([(query, ()) for query in chosen], group=group):
-        yield replace(case, weight=FOREIGN_WEIGHT, asked=False)
-
-
-def others(conversation: Conversation, conversations: Sequence[Conversation]) -> list[str]:
-    """What is asked of the other conversations."""
-    return [question.text for each in conversations if each.id != conversation.id for question in each.questions]
-
-
-def balanced(cases: Sequence[Case]) -> list[Case]:
-    """A file's cases, each counting less the more there are."""
-    share = sum(case.weight for case in cases) ** 0.5
-    return [replace(case, weight=case.weight / share) for case in cases]
-
-
-def fit(cases: Sequence[Case]) -> Calibration:
-    """A calibration of all cases; scikit-learn's ridge is against a mean weight of 1."""
-    mean = sum(case.weight for case in cases) / len(cases)
-    scaled = [replace(case, weight=case.weight / mean) for case in cases]
-    return fit_calibration(scaled, reader=load_reader().fingerprint, ranking=Weights.fitted().fingerprint)
-
-
-def file_of(case: Case) -> str:
-    """The file's name."""
-    return case.group.split("/")[0]
+def fit(trials: Sequence[Trial]) -> Calibration:
+    """A calibration of all trials; scikit-learn's ridge is against a mean weight of 1."""
+    share = len(trials) / sum(trial.case.weight for trial in trials)
+    cases = [weighed(trial.case, share) for trial in trials]
+    return fit_calibration(cases, reader=load_reader().fingerprint, ranking=ranking_fingerprint())
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A case as a calibration labels it that was made without its conversation.
+    """A trial as a calibration labels it that was made without its conversation.
 
     Attributes:
-        case: the case.
-        said: (3,), the probabilities first, among and stored.
+        trial: the trial.
+        said: what it says.
         high: whether the label is `high`, for each promise.
         none: whether it is `none`.
     """
 
-    case: Case
-    said: NDArray[np.float64]
+    trial: Trial
+    said: Probabilities
     high: dict[str, bool]
     none: bool
 
+    @property
+    def case(self) -> Case:
+        """The trial's."""
+        return self.trial.case
 
-def held_out(cases: Sequence[Case], progress: Progress) -> list[Row]:
-    """Every case, labelled by a calibration made without its conversation."""
+
+def held_out(trials: Sequence[Trial], progress: Progress) -> list[Row]:
+    """Every trial of a conversation, labelled by a calibration made without it."""
     rows = []
-    for group in progress.track(sorted({case.group for case in cases}), description="held out"):
-        made = fit([case for case in cases if case.group != group])
-        rows += [judged(made, case) for case in cases if case.group == group]
+    groups = sorted({trial.case.group for trial in trials if trial.kind != "told"})
+    for group in progress.track(groups, description="held out"):
+        made = fit([trial for trial in trials if trial.case.group != group])
+        rows += [judged(made, trial) for trial in trials if trial.case.group == group]
     return rows
 
 
-def judged(made: Calibration, case: Case) -> Row:
-    """What a calibration says of a case."""
-    said = np.array([made.probability(model, case.features) for model in (made.first, made.among, made.stored)])
-    high = {key: test is not None and said[0] >= test["value"] for key, test in made.high.items()}
-    return Row(case, said, high, none=made.none is not None and 1 - said[2] >= made.none["value"])
+def judged(made: Calibration, trial: Trial) -> Row:
+    """What a calibration says of a trial."""
+    said = made.probabilities(trial.case.features)
+    labels = {promise: made.label(said, promise) for promise in PROMISES}
+    high = {str(promise): label is Confidence.HIGH for promise, label in labels.items()}
+    return Row(trial, said, high, none=Confidence.NONE in labels.values())
 
 
 def summaries(rows: Sequence[Row]) -> dict[str, Any]:
-    """The figures of each file, and of all together."""
-    names = sorted({file_of(row.case) for row in rows})
-    each = {name: summary([row for row in rows if file_of(row.case) == name]) for name in names}
-    return {**each, "all": summary(rows)}
+    """The figures of each file, and of the young memories of both."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        name = f"{row.trial.turns} turns" if row.trial.turns else row.trial.file
+        parts.setdefault(name, []).append(row)
+    return {**{name: summary(part) for name, part in parts.items()}, "all": summary(rows)}
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Figures of labelled cases."""
     asked = [row for row in rows if row.case.asked]
     answerable, others = ([row for row in asked if row.case.stored is stored] for stored in (True, False))
-    foreign = [row for row in rows if not row.case.asked]
+    hidden, foreign = ([row for row in rows if row.trial.kind == kind] for kind in ("hidden", "foreign"))
     first, among = (np.array([getattr(row.case, name) for row in asked]) for name in ("first", "among"))
     said = np.array([row.said for row in asked])
     figures: dict[str, Any] = {
@@ -181,9 +146,10 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
         "AURC": area(first, said[:, 0]),
         "AURC of cosine": area(first, np.array([row.case.features["cosine"] for row in asked])),
     }
+    stored = np.array([row.case.stored for row in asked])
     for share in (0.9, 0.8):
-        figures[f"coverage at {share}"] = coverage(first, said[:, 0], share)
-        figures[f"coverage of three at {share}"] = coverage(among, said[:, 1], share)
+        figures[f"at {share}"] = coverage(first, said[:, 0], stored, share)
+        figures[f"three at {share}"] = coverage(among, said[:, 1], stored, share)
     for promise in map(str, PROMISES):
         high = [row for row in asked if row.high[promise]]
         figures[f"high {promise}"] = {
@@ -197,7 +163,8 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
         "of these stored": mean(row.case.stored for row in none),
         "of answerable": mean(row.none for row in answerable),
         "of unanswerable": mean(row.none for row in others),
-        "of hidden or foreign": mean(row.none for row in foreign),
+        "of hidden": mean(row.none for row in hidden),
+        "of foreign": mean(row.none for row in foreign),
     }
     return figures
 
@@ -219,17 +186,21 @@ def area(right: NDArray[np.bool_], said: NDArray[np.float64]) -> float:
     return float(risks(right, said).mean())
 
 
-def coverage(right: NDArray[np.bool_], said: NDArray[np.float64], share: float) -> float:
-    """The largest part of the questions, safest first, of which this share is right: seen afterwards, no promise."""
+def coverage(
+    right: NDArray[np.bool_], said: NDArray[np.float64], stored: NDArray[np.bool_], share: float
+) -> dict[str, float | None]:
+    """The most questions, safest first, of which this share is right: seen afterwards, no promise."""
     kept = np.flatnonzero(risks(right, said) <= 1 - share)
-    return float(kept[-1] + 1) / len(right) if len(kept) else 0.0
+    chosen = np.zeros(len(right), bool)
+    chosen[np.argsort(-said, kind="stable")[: kept[-1] + 1 if len(kept) else 0]] = True
+    return {"of answerable": mean(chosen[stored]), "of unanswerable": mean(chosen[~stored])}
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Risk against coverage, and how often those are right that are said to be right so often."""
-    asked = [row for row in rows if row.case.asked]
+    asked = [row for row in rows if row.case.asked and not row.trial.turns]
     right = np.array([row.case.first for row in asked])
-    said = np.array([row.said[0] for row in asked])
+    said = np.array([row.said.first for row in asked])
     cosine = np.array([row.case.features["cosine"] for row in asked])
     figure, (left, reliable) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     share = np.arange(1, len(asked) + 1) / len(asked)
@@ -254,14 +225,14 @@ def expected_error(right: NDArray[np.bool_], said: NDArray[np.float64], bins: in
     )
 
 
-def across(cases: Sequence[Case]) -> dict[str, float]:
+def across(trials: Sequence[Trial]) -> dict[str, float]:
     """AUROC of `first` on each file, by a fit on the others."""
-    names = Counter(file_of(case) for case in cases)
+    names = {trial.file for trial in trials if trial.kind != "told"}
     figures = {}
-    for name in names if len(names) > 1 else []:
-        made = fit([case for case in cases if file_of(case) != name])
-        tested = [case for case in cases if file_of(case) == name and case.asked]
-        said = [made.probability(made.first, case.features) for case in tested]
+    for name in names if len(names) > 1 else ():
+        made = fit([trial for trial in trials if trial.file != name])
+        tested = [trial.case for trial in trials if trial.file == name and trial.case.asked and not trial.turns]
+        said = [made.probabilities(case.features).first for case in tested]
         figures[name] = roc_auc_score([case.first for case in tested], said)
     return figures
 

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from conversations import load_conversations
-from memories import memories
-from metrics import recall_at, reciprocal_rank
+from memories import remembered
+from metrics import EVERYTHING, recall_at, reciprocal_rank
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from titans_core import TitansMemory
-
-EVERYTHING = 10_000
-"""More recalls than there are candidates."""
 
 RIDGE = 0.003
 """Times the sum of squared weights. From .001 to .01 no figure moves by more than .005."""
@@ -90,15 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def gather(path: Path, limit: int | None, keep: Path | None, progress: Progress) -> list[Case]:
     """The cases of a file's answerable questions."""
-    name, conversations = load_conversations(path, limit)
-    task = progress.add_task(f"{name}: memorize", total=sum(len(each.turns) for each in conversations))
-    with memories(name, conversations, keep, lambda turns: progress.advance(task, turns)) as bank:
-        asking = progress.add_task(f"{name}: ask", total=len(conversations))
-        cases: list[Case] = []
-        for conversation in conversations:
-            with bank.tenant(conversation.id) as memory:
-                cases += ask(name, conversation, memory)
-            progress.advance(asking)
+    cases: list[Case] = []
+    for name, conversation, _, bank in remembered(path, limit, keep, progress):
+        with bank.tenant(conversation.id) as memory:
+            cases += ask(name, conversation, memory)
     return cases
 
 

@@ -110,6 +110,7 @@ def by_weights(memory: TitansMemory, question: str, row: int, keep: float) -> bo
         passages.columns,
         reading.keys,
         token_weights(cache.spec, cache.state, reading.keys),
+        lengths=passages.lengths,
         fading=cache.index.fading(cache.state.updates, keep),
         passages=np.ones(len(passages.columns), np.int32),
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 DEPTH = 20  # how many turns every method is asked for; nothing is measured below
+EVERYTHING = 10_000  # more recalls than there are candidates
 LABELS = tuple(label.value for label in Confidence)
 
 

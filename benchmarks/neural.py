@@ -205,10 +205,16 @@ def by_column(material: Material, row: Row, *, gate: float = 0.0, learns: bool =
         row.skipped.append(float(state.inverse is before))
     row.bytes, row.growing = state.nbytes, material.pooled[0].nbytes
     columns = np.stack([keys.sum(axis=0) for keys in material.keys])
-    fading = np.ones(len(columns), np.float32)
+    lengths, fading = np.linalg.norm(columns, axis=1), np.ones(len(columns), np.float32)
     scores = [
         associative_scores(
-            state, columns, query, token_weights(spec, state, query), fading=fading, passages=material.passages
+            state,
+            columns,
+            query,
+            token_weights(spec, state, query),
+            lengths=lengths,
+            fading=fading,
+            passages=material.passages,
         )
         for query in material.queries
     ]

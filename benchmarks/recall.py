@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from baselines import bm25_scores, cosine_scores, rank
 from conversations import load_conversations
 from environment import write_report
-from metrics import DEPTH, LABELS, average_by_category, judge_labels, percentiles, score_ranking
+from metrics import DEPTH, EVERYTHING, LABELS, average_by_category, judge_labels, percentiles, score_ranking
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from conversations import Conversation, Question
 
     from titans_core import Recollection
-
-
-EVERYTHING = 10_000
-"""More recalls than there are candidates."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from titans_core import Confidence, TitansMemory
 from titans_core.confidence import Calibrated, Calibration, Case, Evidence, FixedThreshold
 from titans_core.confidence.fitting import fit_calibration, recalibrate
-from titans_core.errors import CalibrationError, UnknownTurnError
-from titans_core.recalling import Weights
+from titans_core.errors import CalibrationError, UncalibratedWarning, UnknownTurnError
+from titans_core.recalling import ranking_fingerprint
 from titans_core.recalling.features import FEATURES
 
 ODDS = 4.0
@@ -41,7 +42,7 @@ def evidence(features):
 
 def test_the_probabilities_are_those_of_the_world(made):
     for odds in (-4.0, -1.0, 0.0, 1.0, 4.0):
-        said = made.probability(made.first, {"odds": odds, "noise": 0.0})
+        said = made.probabilities({"odds": odds, "noise": 0.0}).first
         assert said == pytest.approx(1 / (1 + math.exp(-odds)), abs=0.08)
 
 
@@ -65,6 +66,30 @@ def test_a_harder_promise_is_kept_by_fewer(made):
     values = [made.high[promise]["value"] for promise in ("0.8", "0.9", "0.95")]
     assert values == sorted(values)
     assert values[0] < values[2]
+
+
+def test_what_only_two_features_together_say_is_learned():
+    generator = np.random.default_rng(2)
+    together = [
+        Case({"one": one, "other": other}, right, right, right, group=str(row % 10))
+        for row, (one, other) in enumerate(generator.normal(size=(1500, 2)).tolist())
+        for right in [one * other > 0]
+    ]
+    made = fit_calibration(together, reader="r", ranking="w")
+    assert made.probabilities({"one": 1.5, "other": 1.5}).first > 0.8
+    assert made.probabilities({"one": -1.5, "other": -1.5}).first > 0.8
+    assert made.probabilities({"one": 1.5, "other": -1.5}).first < 0.25
+
+
+def test_no_promise_is_tested_on_what_only_helps_to_fit(made):
+    more = [replace(case, first=True, tested=False) for case in cases(seed=3)]
+    assert recalibrate(made, [*cases(seed=1), *more]) == recalibrate(made, cases(seed=1))
+
+
+def test_the_contributions_add_up(made):
+    features = {"odds": 2.0, "noise": -1.0}
+    logit = made.first.bias + sum(made.contributions(made.first, features).values())
+    assert made.probabilities(features).first == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
 def test_without_a_signal_high_is_never_said():
@@ -113,6 +138,10 @@ def test_it_is_the_same_after_a_file(made, tmp_path):
         lambda found: found["first"].update(bias=math.nan),
         lambda found: found["first"]["weights"].update(odds=math.inf),
         lambda found: found["first"]["weights"].pop("odds"),
+        lambda found: found["first"]["products"].pop(),
+        lambda found: found["first"]["products"][0].pop(),
+        lambda found: found["first"]["products"][0].__setitem__(0, math.inf),
+        lambda found: found["first"].update(products=3),
         lambda found: found["scale"].update(odds="1"),
         lambda found: found.update(first=3),
         lambda found: found.update(extra=1),
@@ -133,7 +162,7 @@ def test_what_is_no_calibration_is_refused(text):
 
 def test_the_shipped_one_fits_the_default_reader_and_the_shipped_weights(reader):
     shipped = Calibration.shipped()
-    assert (shipped.reader, shipped.ranking) == (reader.fingerprint, Weights.fitted().fingerprint)
+    assert (shipped.reader, shipped.ranking) == (reader.fingerprint, ranking_fingerprint())
     assert tuple(shipped.mean) == FEATURES
     assert shipped.report["asked"] > 2000
 
@@ -185,6 +214,18 @@ def test_hidden_answers_are_as_if_they_had_not_been_said(memory):
     assert memory.get(bus)
 
 
+def test_a_memory_labels_by_the_shipped_calibration(memory):
+    memory.memorize("The secret code is X-8-DELTA-9.", speaker="user")
+    found = memory.recall("What is the secret code?")
+    assert found.confidence is Confidence.HIGH
+    assert found.among >= found.probability >= Calibration.shipped().high["0.8"]["value"]
+    assert memory.recall("Where does my sister live?").confidence is Confidence.NONE
+
+
+def test_what_is_asked_of_an_empty_memory_is_no_case(memory):
+    assert memory.cases([("When does the ferry leave?", [])]) == []
+
+
 def test_calibrating_takes_over_from_a_rule(reader):
     with TitansMemory.open(":memory:", tenant="alice", reader=reader, strategy=FixedThreshold()) as memory:
         receipts = [memory.memorize(f"Locker {number} belongs to {name}.") for number, name in enumerate(NAMES * 2)]
@@ -198,7 +239,12 @@ def test_another_reader_is_calibrated_from_nothing(reader):
         dim, fingerprint = reader.dim, "another"
         read, count_tokens = reader.read, reader.count_tokens
 
-    with TitansMemory.open(":memory:", tenant="alice", reader=Other()) as memory:
+    with pytest.warns(UncalibratedWarning, match="reader another"):
+        opened = TitansMemory.open(":memory:", tenant="alice", reader=Other())
+    with opened as memory:
+        assert memory.recall("Whose is locker 3?").confidence is Confidence.NONE
+        memory.memorize("Locker 3 belongs to Zoe.")
+        assert memory.recall("Locker 3 belongs to Zoe.").confidence is Confidence.LOW
         with pytest.raises(CalibrationError, match="another"):
             memory.recall("Whose is locker 3?", strategy="calibrated")
         receipts = [memory.memorize(f"Locker {number} belongs to {name}.") for number, name in enumerate(NAMES * 2)]

@@ -71,13 +71,16 @@ def test_k_limits_the_nodes(memory):
     assert len(TitansRetriever(memory, k=2).retrieve(QUERY)) == 2
 
 
-def test_low_is_labelled_low(memory):
-    nodes = TitansRetriever(memory).retrieve("Where does Carla work?")
-    assert nodes
-    assert {node.metadata["confidence"] for node in nodes} == {"low"}
+def test_low_is_labelled_low(reader):
+    with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
+        memory.memorize_many(["The secret code is X-8-DELTA-9.", "The secret code is K-2-OMEGA-1."])
+        nodes = TitansRetriever(memory).retrieve(QUERY)  # which of the two?
+    assert [node.metadata["confidence"] for node in nodes] == ["low", "low"]
 
 
-async def test_none_gives_no_nodes(reader):
+async def test_none_gives_no_nodes(memory, reader):
+    assert TitansRetriever(memory).retrieve("Who won the football world cup?") == []
+    assert await TitansRetriever(memory).aretrieve("Who won the football world cup?") == []
     with TitansMemory.open(":memory:", tenant="nobody", reader=reader) as empty:
         assert TitansRetriever(empty).retrieve(QUERY) == []
         assert await TitansRetriever(empty).aretrieve(QUERY) == []

@@ -87,9 +87,10 @@ def test_a_budget_takes_whole_recalls_by_score(reader):
 
 def test_a_label_can_be_explained(memory):
     memory.memorize("The secret code is X-8-DELTA-9.", speaker="user")
-    assert memory.recall("What is the secret code?").explain().startswith("high (similarity +0.")
-    found = memory.recall("What is the secret code?", strategy="calibrated")
-    assert found.explain().startswith(f"{found.confidence};")
+    by_rule = memory.recall("What is the secret code?", strategy="gap_and_similarity")
+    assert by_rule.explain().startswith("high (similarity +0.")
+    found = memory.recall("What is the secret code?")
+    assert found.explain().startswith("high; the first recall answers this with a probability of 0.")
     assert f"{found.probability:.2f}" in found.explain()
     assert all(name in found.explain() for name in found.reasons)
     assert memory.recall("What?", speaker="nobody").explain() == "none: nothing is stored that could answer this."

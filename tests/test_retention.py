@@ -54,6 +54,7 @@ def test_the_answer_is_that_of_the_faded_least_squares_problem():
         columns.float().numpy(),
         query.float().numpy(),
         np.ones(1, np.float32),
+        lengths=columns.norm(dim=1).float().numpy(),
         fading=np.array(faded, np.float32),
         passages=np.ones(count, np.int32),
     )

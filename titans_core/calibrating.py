@@ -30,6 +30,7 @@ def cases_of(
 
     Each question with an answer makes two: as it is, and with the answering turns hidden, as if they had not been
     said. The latter are the hard part of knowing what one does not know: everything else about the subject is there.
+    A question for which nothing at all is found makes no case: it is `none` whatever the calibration.
 
     Args:
         recollect: recalls for a query, under a strategy, without the turns of these ids.
@@ -37,9 +38,9 @@ def cases_of(
         group: of all these cases.
     """
     for query, answers in pairs:
-        yield _case(recollect, query, answers, (), group)
+        yield from _case(recollect, query, answers, (), group)
         if answers:
-            yield _case(recollect, query, (), answers, group)
+            yield from _case(recollect, query, (), answers, group)
 
 
 def _case(
@@ -48,19 +49,20 @@ def _case(
     answers: Collection[str],
     hidden: Collection[str],
     group: str,
-) -> Case:
+) -> Iterator[Case]:
     recorder = _Recorder()
     found = recollect(query, recorder, hidden)
     right = [recall.id in answers for recall in found][:AMONG]
-    return Case(
-        features=recorder.features,
-        first=right[:1] == [True],
-        among=any(right),
-        stored=bool(answers),
-        group=group,
-        weight=UNSAID if hidden else 1.0,
-        asked=not hidden,
-    )
+    if recorder.features:
+        yield Case(
+            features=recorder.features,
+            first=right[:1] == [True],
+            among=any(right),
+            stored=bool(answers),
+            group=group,
+            weight=UNSAID if hidden else 1.0,
+            asked=not hidden,
+        )
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ TitansError
 
 Each class also derives from the built-in that callers would expect, and each message says what to do next.
 A failed call changes nothing: what was stored before is still there.
+
+Beside the tree there is one warning, UncalibratedWarning: labels will promise nothing.
 """
 
 
@@ -123,3 +125,7 @@ class ForeignFileError(StorageError):
 
 class CorruptMemoryError(StorageError):
     """The log is damaged; restore a backup. Damaged weights never raise, they are rebuilt."""
+
+
+class UncalibratedWarning(UserWarning):
+    """No calibration is known for this reader: no recall will be labelled `high` until one is made."""

@@ -23,7 +23,7 @@ from titans_core.errors import (
 )
 from titans_core.neural import Decay, Keep, MemorySpec
 from titans_core.reading import make_reader
-from titans_core.recalling import Weights, packed, recollect
+from titans_core.recalling import packed, ranking_fingerprint, recollect
 from titans_core.twins import off_loop
 from titans_core.types import Memorized, Recollection, Stats, Turn
 from titans_core.writing import append_turns, read_passages
@@ -85,7 +85,8 @@ class TitansMemory:
             tenant: whose memory; compared exactly. Nothing is shared between tenants but the reader.
             reader: a reader, or a model's name or path; None for all-MiniLM-L6-v2 in 4 bit.
             strategy: what labels recalls, an object or a name of `titans_core.confidence.STRATEGIES`; None for
-                the tutorial's rule. "calibrated" is the one with a promise.
+                "calibrated", the one with a promise. For a reader that no calibration is known for None says
+                `UncalibratedWarning` once, and `high` never; `calibrate` makes one.
             keep: retention, in (0, 1]: the share of what they know that the weights keep for each passage they
                 learn. Below 1 they forget the old slowly; the log never does. Opened with another value, the
                 weights are relearned.
@@ -254,7 +255,7 @@ class TitansMemory:
         known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else Calibration.shipped()
         Calibrated(known, promise=promise)  # there is such a promise, or the questions need not be asked
         cases = self.cases(pairs)
-        fingerprints = {"reader": self._reader.fingerprint, "ranking": Weights.fitted().fingerprint}
+        fingerprints = {"reader": self._reader.fingerprint, "ranking": ranking_fingerprint()}
         if known.fits(**fingerprints):
             made = recalibrate(known, cases)
         else:
@@ -442,7 +443,7 @@ class TitansMemory:
             yield
 
     def _made(self, strategy: Strategy | str | None) -> Any:
-        return make_strategy(strategy, reader=self._reader.fingerprint, ranking=Weights.fitted().fingerprint)
+        return make_strategy(strategy, reader=self._reader.fingerprint, ranking=ranking_fingerprint())
 
     def _recollect(
         self, query: str, strategy: Strategy, *, k: int, filters: Filters, hidden: Collection[int] = ()

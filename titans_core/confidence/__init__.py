@@ -1,7 +1,7 @@
 """Labels for recalls."""
 
 from titans_core.confidence.calibrated import Calibrated
-from titans_core.confidence.calibration import PROMISES, Calibration, Case
+from titans_core.confidence.calibration import PROMISES, Calibration, Case, Probabilities
 from titans_core.confidence.choosing import STRATEGIES, make_strategy
 from titans_core.confidence.evidence import Evidence, Strategy, Verdict
 from titans_core.confidence.reranking import CrossEncoderReranker, LLMDecides
@@ -18,6 +18,7 @@ __all__ = [
     "FixedThreshold",
     "GapAndSimilarity",
     "LLMDecides",
+    "Probabilities",
     "RelativeGap",
     "Softmax",
     "Strategy",

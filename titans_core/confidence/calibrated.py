@@ -38,22 +38,20 @@ class Calibrated:
             raise CalibrationError(f"`high` can promise {', '.join(map(str, PROMISES))}, not {promise!r}.")
         self.calibration = calibration or Calibration.shipped()
         self.promise = promise
-        self._high = self.calibration.high.get(str(promise))
-        self._none = self.calibration.none
 
     def judge(self, evidence: Evidence) -> Verdict:
         """See `Strategy.judge`."""
         features, made = evidence.features, self.calibration
         if not features:
             return Verdict(Confidence.NONE, probability=0.0, among=0.0)
-        first = made.probability(made.first, features)
-        # One of three is at least as likely as the first of them, whatever two separate fits say.
-        among = max(first, made.probability(made.among, features))
-        absent = 1 - made.probability(made.stored, features)
-        label = Confidence.LOW
-        if self._high is not None and first >= self._high["value"]:
-            label = Confidence.HIGH
-        elif self._none is not None and absent >= self._none["value"]:
-            label = Confidence.NONE
+        found = made.probabilities(features)
         told = sorted(made.contributions(made.first, features).items(), key=lambda one: -abs(one[1]))[:_TOLD]
-        return Verdict(label, probability=first, among=among, reasons=dict(told))
+        return Verdict(made.label(found, self.promise), None, found.first, found.among, dict(told))
+
+
+class Uncalibrated:
+    """For a reader that no calibration is known for: never `high`, and `none` only if nothing was found."""
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """See `Strategy.judge`."""
+        return Verdict(Confidence.LOW if evidence.features else Confidence.NONE)

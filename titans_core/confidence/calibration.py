@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
 
 from titans_core.errors import CalibrationError
+from titans_core.types import Confidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VERSION = 1
+VERSION = 2
 
 PROMISES = (0.95, 0.9, 0.8)
 """Shares of the `high` recalls that are right, as a calibration may promise them."""
@@ -36,6 +40,7 @@ class Case:
         group: what belongs together (a conversation): fitted and tested on as a whole.
         weight: what the case counts in the fit; 0 keeps it out.
         asked: whether somebody asked this of this memory as it is; thresholds for `high` are tested on these.
+        tested: whether thresholds are tested on it; else it only helps to fit.
     """
 
     features: Mapping[str, float]
@@ -45,19 +50,38 @@ class Case:
     group: str = ""
     weight: float = 1.0
     asked: bool = True
+    tested: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Logistic:
-    """p = σ(bias + Σ_i weight_i (x_i − mean_i) / scale_i), with each x_i within its span.
+    """p = σ(b + wᵀz + zᵀQ z), with z_i = (x_i − mean_i) / scale_i and each x_i within its span.
+
+    The products say what no feature says alone: a narrow lead among good matches is another thing than among bad ones.
 
     Attributes:
-        bias: the log odds of an average ranking.
-        weights: by the names of the features.
+        bias: b.
+        weights: w, by the names of the features.
+        products: Q, symmetric; rows and columns in the order of the weights.
     """
 
     bias: float
     weights: Mapping[str, float]
+    products: list[list[float]]
+
+
+class Probabilities(NamedTuple):
+    """What a calibration says of a recall, each in [0, 1].
+
+    Attributes:
+        first: that the first recall answers.
+        among: that one of the first three does.
+        stored: that anything stored does.
+    """
+
+    first: float
+    among: float
+    stored: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +119,44 @@ class Calibration:
         """Whether it was made with this reader and these weights of the ranking."""
         return (self.reader, self.ranking) == (reader, ranking)
 
-    def probability(self, model: Logistic, features: Mapping[str, float]) -> float:
-        """What one of the three models says, in [0, 1]."""
-        return 1 / (1 + math.exp(-max(min(self.logit(model, features), 500.0), -500.0)))
+    def probabilities(self, features: Mapping[str, float]) -> Probabilities:
+        """What the three models say."""
+        first, among, stored = (
+            _sigmoid(model.bias + sum(self.contributions(model, features).values()))
+            for model in (self.first, self.among, self.stored)
+        )
+        # One of three is at least as likely as the first of them, whatever two separate fits say.
+        return Probabilities(first, max(first, among), stored)
 
-    def logit(self, model: Logistic, features: Mapping[str, float]) -> float:
-        """The same as log odds: the bias and the contributions of the features."""
-        return model.bias + sum(self.contributions(model, features).values())
+    def label(self, found: Probabilities, promise: float) -> Confidence:
+        """The label of a recall with these probabilities.
+
+        Args:
+            found: see `probabilities`.
+            promise: of `high`, one of `PROMISES`.
+        """
+        high, none = self.high.get(str(promise)), self.none
+        if high is not None and found.first >= high["value"]:
+            return Confidence.HIGH
+        return Confidence.NONE if none is not None and 1 - found.stored >= none["value"] else Confidence.LOW
 
     def contributions(self, model: Logistic, features: Mapping[str, float]) -> dict[str, float]:
-        """What each feature adds to the log odds."""
-        return {
-            name: weight
-            * (min(max(features[name], self.span[name][0]), self.span[name][1]) - self.mean[name])
-            / self.scale[name]
-            for name, weight in model.weights.items()
-        }
+        """What each feature adds to the log odds: its own weight's part, and half of its products with others."""
+        names = list(model.weights)
+        z = np.array(
+            [
+                (min(max(features[name], self.span[name][0]), self.span[name][1]) - self.mean[name]) / self.scale[name]
+                for name in names
+            ]
+        )
+        added = z * (np.array(list(model.weights.values())) + np.array(model.products) @ z)
+        return dict(zip(names, added.tolist(), strict=True))
 
     def dump(self) -> str:
-        """As JSON."""
-        return json.dumps({"version": VERSION, **asdict(self)}, indent=2) + "\n"
+        """As JSON, a line for each field."""
+        named = {"version": VERSION, **asdict(self)}
+        lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in named.items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -131,9 +173,10 @@ class Calibration:
             made = cls(first=models[0], among=models[1], stored=models[2], **found)
             numbers = [*made.mean.values(), *made.scale.values(), *chain.from_iterable(made.span.values())]
             for model in models:
-                numbers += [model.bias, *model.weights.values()]
+                numbers += [model.bias, *model.weights.values(), *chain.from_iterable(model.products)]
                 sound = set(model.weights) == set(made.mean) == set(made.scale) == set(made.span)
-                if not sound or not all(math.isfinite(number) for number in numbers):
+                square = [len(row) for row in model.products] == [len(model.weights)] * len(model.weights)
+                if not sound or not square or not all(math.isfinite(number) for number in numbers):
                     raise CalibrationError("This calibration's numbers do not fit together; make it again.")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, CalibrationError):
@@ -156,6 +199,11 @@ class Calibration:
         return cls.parse(Path(path).read_text(encoding="utf-8"))
 
     @classmethod
+    @cache
     def shipped(cls) -> Self:
         """The one that ships with the package, made with the default reader."""
         return cls.parse(files("titans_core.confidence").joinpath("calibration.json").read_text(encoding="utf-8"))
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-max(min(logit, 500.0), -500.0)))

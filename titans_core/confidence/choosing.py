@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
-from titans_core.confidence.calibrated import Calibrated
+from titans_core.confidence.calibrated import Calibrated, Uncalibrated
+from titans_core.confidence.calibration import Calibration
 from titans_core.confidence.reranking import CrossEncoderReranker, LLMDecides
 from titans_core.confidence.strategies import FixedThreshold, GapAndSimilarity, RelativeGap, Softmax
-from titans_core.errors import CalibrationError, InvalidQueryError
+from titans_core.errors import CalibrationError, InvalidQueryError, UncalibratedWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,19 +29,28 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
 
 
 def make_strategy(strategy: Strategy | str | None, *, reader: str, ranking: str) -> Strategy:
-    """A strategy from its name, from itself, or the default from None: the tutorial's rule.
+    """A strategy from its name, from itself, or the default from None: `Calibrated`, if it fits.
 
     Args:
         strategy: the name, the object, or None.
         reader: fingerprint of the memory's reader.
-        ranking: fingerprint of the ranking's weights.
+        ranking: fingerprint of the ranking and its features.
 
     Raises:
         InvalidQueryError: no strategy has this name.
         CalibrationError: the strategy was calibrated with another reader or another ranking.
     """
+    if strategy is None and not Calibration.shipped().fits(reader, ranking):
+        rules = ", ".join(name for name in STRATEGIES if name != "calibrated")
+        warnings.warn(
+            f"No calibration is known for the reader {reader}: no recall will be labelled `high`. Make one with "
+            f"`calibrate`, or choose a strategy that promises nothing: {rules}.",
+            UncalibratedWarning,
+            stacklevel=5,  # who called TitansMemory.open
+        )
+        return Uncalibrated()
     if strategy is None:
-        return GapAndSimilarity()
+        return Calibrated()
     if isinstance(strategy, str):
         if strategy not in STRATEGIES:
             raise InvalidQueryError(f"No strategy is named {strategy!r}; there are {', '.join(STRATEGIES)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,16 @@ DELTA = 0.05
 STRENGTH = 0.1
 """Inverse of the ridge on standardised features (scikit-learn's C)."""
 
+PRODUCTS = 0.15
+"""What a standardised product of two features counts beside a feature, before the ridge: there are a dozen times as
+many of them. From .1 to .4 no figure of `benchmarks/calibrate.py` moves by more than .01."""
+
+PARTS = 9
+"""Parts of the groups; each is held out in turn."""
+
+DIGITS = 6
+"""Decimals of a coefficient."""
+
 _MODELS = ("first", "among", "stored")
 
 
@@ -39,15 +50,15 @@ def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str) -> Cali
     Raises:
         CalibrationError: the cases are of one group only, or all alike.
     """
-    groups = sorted({case.group for case in cases})
-    if len(groups) < 2:
+    part = {group: place % PARTS for place, group in enumerate(sorted({case.group for case in cases}))}
+    if len(part) < 2:
         raise CalibrationError("A calibration needs cases of two groups (conversations) at least.")
     whole = _fit(cases, reader, ranking)
     held_out = np.zeros((len(cases), len(_MODELS)))
-    for group in groups:
-        made = _fit([case for case in cases if case.group != group], reader, ranking)
-        rows = [row for row, case in enumerate(cases) if case.group == group]
-        held_out[rows] = [_probabilities(made, cases[row]) for row in rows]
+    for left_out in set(part.values()):
+        made = _fit([case for case in cases if part[case.group] != left_out], reader, ranking)
+        rows = [row for row, case in enumerate(cases) if part[case.group] == left_out]
+        held_out[rows] = [made.probabilities(cases[row].features) for row in rows]
     return with_thresholds(whole, cases, held_out)
 
 
@@ -64,7 +75,7 @@ def recalibrate(calibration: Calibration, cases: Sequence[Case]) -> Calibration:
             f"{asked} questions cannot show that a label keeps a promise: it takes {needed} under one label, so some "
             f"hundreds in all."
         )
-    return with_thresholds(calibration, cases, np.array([_probabilities(calibration, case) for case in cases]))
+    return with_thresholds(calibration, cases, np.array([calibration.probabilities(case.features) for case in cases]))
 
 
 def with_thresholds(calibration: Calibration, cases: Sequence[Case], probabilities: NDArray[np.float64]) -> Calibration:
@@ -75,6 +86,8 @@ def with_thresholds(calibration: Calibration, cases: Sequence[Case], probabiliti
         cases: n of them.
         probabilities: (n, 3), first, among and stored, of a fit that has not seen the case.
     """
+    tested = np.array([case.tested for case in cases])
+    probabilities, cases = probabilities[tested], [case for case in cases if case.tested]
     asked = np.array([case.asked for case in cases])
     wrong = ~np.array([case.first for case in cases])
     stored = np.array([case.stored for case in cases])
@@ -99,15 +112,20 @@ def _fit(cases: Sequence[Case], reader: str, ranking: str) -> Calibration:
     table = np.array([[case.features[name] for name in names] for case in cases])
     least, most = np.quantile(table, [0.01, 0.99], axis=0)
     table = table.clip(least, most)
-    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-9)
+    mean, scale = table.mean(axis=0), _spread(table)
+    table = (table - mean) / scale
+    products = np.stack([table[:, one] * table[:, other] for one, other in _pairs(names)], axis=1)
+    centre, share = products.mean(axis=0), PRODUCTS / _spread(products)
+    table = np.hstack([table, (products - centre) * share])
     weights = np.array([case.weight for case in cases])
     models = {}
     for model in _MODELS:
         target = np.array([getattr(case, model) for case in cases])
         if target.all() or not target.any():
             raise CalibrationError(f"Every case has the same outcome ({model}): there is nothing to tell apart.")
-        found = LogisticRegression(C=STRENGTH, max_iter=1000).fit((table - mean) / scale, target, sample_weight=weights)
-        models[model] = Logistic(float(found.intercept_[0]), dict(zip(names, found.coef_[0].tolist(), strict=True)))
+        found = LogisticRegression(C=STRENGTH, max_iter=1000).fit(table, target, sample_weight=weights)
+        linear, squared = np.split(found.coef_[0], [len(names)])
+        models[model] = _logistic(names, float(found.intercept_[0]), linear, squared * share, centre)
     return Calibration(
         reader=reader,
         ranking=ranking,
@@ -123,5 +141,32 @@ def _fit(cases: Sequence[Case], reader: str, ranking: str) -> Calibration:
     )
 
 
-def _probabilities(calibration: Calibration, case: Case) -> list[float]:
-    return [calibration.probability(getattr(calibration, model), case.features) for model in _MODELS]
+def _pairs(names: Sequence[str]) -> list[tuple[int, int]]:
+    """The products: every feature with itself and with each after it."""
+    return list(combinations_with_replacement(range(len(names)), 2))
+
+
+def _logistic(
+    names: Sequence[str],
+    bias: float,
+    linear: NDArray[np.float64],
+    squared: NDArray[np.float64],
+    centre: NDArray[np.float64],
+) -> Logistic:
+    """A model from what was fitted to features and centred products."""
+    products = np.zeros((len(names), len(names)))
+    for (one, other), weight in zip(_pairs(names), squared, strict=True):
+        products[one, other] += weight / 2
+        products[other, one] += weight / 2
+    return Logistic(
+        bias=round(float(bias - squared @ centre), DIGITS),
+        weights=dict(zip(names, linear.round(DIGITS).tolist(), strict=True)),
+        products=products.round(DIGITS).tolist(),
+    )
+
+
+def _spread(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviations of the columns; 1 where nothing differs, so that it stays 0."""
+    spread: NDArray[np.float64] = table.std(axis=0)
+    spread[spread < 1e-9] = 1
+    return spread

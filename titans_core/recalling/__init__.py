@@ -4,6 +4,7 @@ The large products run in torch, the rest in numpy: two libraries with a pool of
 (a reading took 70 ms instead of 24 ms after one product in numpy).
 """
 
+from titans_core.recalling.features import ranking_fingerprint
 from titans_core.recalling.fusion import Weights
 from titans_core.recalling.index import Index, Lesson
 from titans_core.recalling.overlap import DUPLICATE, most_alike, same_words, words_of
@@ -22,6 +23,7 @@ __all__ = [
     "most_alike",
     "packed",
     "rank",
+    "ranking_fingerprint",
     "recollect",
     "same_words",
     "words_of",

@@ -48,6 +48,7 @@ def associative_scores(
     keys: NDArray[np.float32],
     weights: NDArray[np.float32],
     *,
+    lengths: NDArray[np.float32],
     fading: NDArray[np.float32],
     passages: NDArray[np.int32],
 ) -> NDArray[np.float32]:
@@ -65,6 +66,7 @@ def associative_scores(
         columns: float32 (m, d), Y; one row for each passage.
         keys: float32 (q, d), the query's.
         weights: float32 (q,), see `token_weights`.
+        lengths: float32 (m,), ‖y‖ of each column.
         fading: float32 (m,), in (0, 1]; what retention has left of each column.
         passages: int32 (m,); how many passages the passage's turn has.
 
@@ -79,7 +81,7 @@ def associative_scores(
     wanted = (torch.from_numpy(weights).square() @ torch.from_numpy(keys)) @ inverse
     answers = stored @ wanted
     share = torch.from_numpy((np.sqrt(fading) / passages**CHANCES).astype(np.float32))
-    length = stored.norm(dim=-1).clamp(min=1e-6)
+    length = torch.from_numpy(lengths).clamp(min=1e-6)
     # ‖y‖_P costs d products for each number of the answer. It is ‖y‖ times about the same for all: the best by ‖y‖
     # are measured exactly, the others get what these have at the median.
     best = (answers * share / length.sqrt()).topk(min(EXACT, len(columns))).indices

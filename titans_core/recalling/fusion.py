@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, fields
 from functools import cache
@@ -54,11 +53,6 @@ class Weights:
         """The weights that ship with the package, fitted by `benchmarks/fit_ranking.py`."""
         found = json.loads(files("titans_core.recalling").joinpath("weights.json").read_text(encoding="utf-8"))
         return cls(**found["weights"])
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells these weights from others: what was calibrated with one set says nothing about another."""
-        return hashlib.sha256(json.dumps(self.by_name, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def by_name(self) -> dict[str, float]:

@@ -66,6 +66,7 @@ class Index:
         self._numbers = _Column(np.int64)
         self._turn_of = _Column(np.int64)
         self._columns = _Column(np.float32, dim)
+        self._lengths = _Column(np.float32)
         self._pooled = _Column(np.float32, dim)
         self._sketches = _Column(np.float32, SKETCH)
         self._strength = _Column(np.float64)
@@ -94,6 +95,7 @@ class Index:
             self._numbers.append(passage.number)
             self._turn_of.append(row)
             self._columns.append(passage.column)
+            self._lengths.append(float(np.linalg.norm(passage.column.astype(np.float32))))
             self._pooled.append(passage.pooled)
             self._sketches.append(sketch)
             self._strength.append(1.0)
@@ -173,6 +175,7 @@ class Index:
             numbers=self._numbers.view(),
             turn=self._turn_of.view(),
             columns=self._columns.view(),
+            lengths=self._lengths.view(),
             pooled=self._pooled.view(),
             sketches=self._sketches.view(),
         )
@@ -213,6 +216,7 @@ class PassageArrays:
         numbers: in the log, ascending.
         turn: row of its turn, ascending.
         columns: float32 (m, d); the memory's values.
+        lengths: float32 (m,), of the columns.
         pooled: float32 (m, d); sentence vectors.
         sketches: float32 (m, `SKETCH`); the columns' directions in few numbers.
     """
@@ -220,6 +224,7 @@ class PassageArrays:
     numbers: NDArray[np.int64]
     turn: NDArray[np.int64]
     columns: NDArray[np.float32]
+    lengths: NDArray[np.float32]
     pooled: NDArray[np.float32]
     sketches: NDArray[np.float32]
 

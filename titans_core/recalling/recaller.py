@@ -11,7 +11,7 @@ import numpy as np
 from titans_core.recalling.associative import associative_scores, token_weights
 from titans_core.recalling.fusion import Parts, Weights, fuse
 from titans_core.recalling.late import in_context, late_scores, telling, token_matches
-from titans_core.recalling.lexical import lexical_scores
+from titans_core.recalling.lexical import frequencies, lexical_scores
 from titans_core.recalling.periods import agreement, periods_in
 from titans_core.recalling.phrasing import asking, tells_time, wants_time
 from titans_core.recalling.speakers import named_speakers
@@ -42,6 +42,7 @@ class Candidates:
         texts: (c,), of their best passages.
         parts: what is known of them.
         surprises: (q,), of the query's tokens.
+        unsaid: in [0, 1], the share of the query's words that no passage holds.
         alone: (c, q), how well their best passages match the query's tokens.
         beside: (c, q), likewise in context.
     """
@@ -50,6 +51,7 @@ class Candidates:
     texts: list[str]
     parts: Parts
     surprises: NDArray[np.float32]
+    unsaid: float
     alone: NDArray[np.float32]
     beside: NDArray[np.float32]
 
@@ -112,12 +114,14 @@ def find(
     """
     turns, passages = index.turns(), index.passages()
     surprising = token_weights(spec, state, reading.keys)
-    lexical = lexical_scores(log, query, passages.numbers)
+    words = frequencies(log, query)
+    lexical = lexical_scores(log, words, passages.numbers)
     associative = associative_scores(
         state,
         passages.columns,
         reading.keys,
         surprising,
+        lengths=passages.lengths,
         fading=index.fading(state.updates, 1 - spec.retention.forget),
         passages=turns.passages[passages.turn],
     )
@@ -146,7 +150,8 @@ def find(
         timely=np.array([wanted and tells_time(text) for text in texts]),
         dated=agreement(turns.at[rows], periods),
     )
-    return Candidates(rows, texts, parts, surprising, alone[best], beside[best])
+    unsaid = sum(count == 0 for count in words.values()) / max(len(words), 1)
+    return Candidates(rows, texts, parts, surprising, unsaid, alone[best], beside[best])
 
 
 def _matched(

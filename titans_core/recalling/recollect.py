@@ -71,7 +71,7 @@ def recollect(
         found = Evidence(
             query,
             np.concatenate([similarities[ranking.rows[:1]], similarities[others]]),
-            features_of(candidates, ranking, similarities, asked),
+            features_of(candidates, ranking, similarities),
             _Recalls(log, index, candidates.texts, ranking, similarities).top,
         )
     verdict = strategy.judge(found)
