@@ -1,6 +1,6 @@
 """Measures how well the memory finds the evidence of questions, beside plain cosine and BM25.
 
-    python benchmarks/recall.py --data conversations.json [--limit 2] [--ablate] [--json figures.json]
+    python benchmarks/recall.py --data conversations.json [--limit 2] [--strategy NAME] [--ablate] [--json figures.json]
 
 The format of the file is in conversations.py. Each conversation is memorized as a tenant of its own in one
 temporary memory, through the public names only; then every question is asked with the default settings. With
@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="file of conversations and questions")
     parser.add_argument("--limit", type=int, help="only the first N conversations")
+    parser.add_argument(
+        "--strategy", help="what labels the recalls, by name; the default may have been calibrated on the data"
+    )
     parser.add_argument("--ablate", action="store_true", help="leave each part of the score out in turn")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args(arguments)
@@ -62,15 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        report = {"benchmark": "recall", "data": name, **measure(conversations, progress, ablate=options.ablate)}
+        found = measure(conversations, progress, ablate=options.ablate, strategy=options.strategy)
+        report = {"benchmark": "recall", "data": name, **found}
     show(report, console)
     if options.json:
         write_report(options.json, report)
 
 
-def measure(conversations: Sequence[Conversation], progress: Progress, *, ablate: bool = False) -> dict[str, Any]:
+def measure(
+    conversations: Sequence[Conversation], progress: Progress, *, ablate: bool = False, strategy: str | None = None
+) -> dict[str, Any]:
     """All figures of the memory and of both baselines over the conversations."""
-    answers = ask_memory(conversations, progress, ablate=ablate)
+    answers = ask_memory(conversations, progress, ablate=ablate, strategy=strategy)
     questions = [question for conversation in conversations for question in conversation.questions]
     turns = sum(len(conversation.turns) for conversation in conversations)
     rankings = {"titans": answers.rankings, **answers.without, **ask_baselines(conversations, progress)}
@@ -86,7 +92,9 @@ def measure(conversations: Sequence[Conversation], progress: Progress, *, ablate
     }
 
 
-def ask_memory(conversations: Sequence[Conversation], progress: Progress, *, ablate: bool) -> Answers:
+def ask_memory(
+    conversations: Sequence[Conversation], progress: Progress, *, ablate: bool, strategy: str | None
+) -> Answers:
     """Memorize every conversation and ask its questions; loading the model is not timed."""
     answers = Answers()
     reader = load_reader()
@@ -95,7 +103,7 @@ def ask_memory(conversations: Sequence[Conversation], progress: Progress, *, abl
     asked = progress.add_task("recall (questions)", total=sum(len(each.questions) for each in conversations))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "memory.db"
-        bank = MemoryBank(path, reader=reader)
+        bank = MemoryBank(path, reader=reader, strategy=strategy)
         for conversation in conversations:
             with bank.tenant(conversation.id) as memory:
                 start = time.perf_counter()
