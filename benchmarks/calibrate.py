@@ -10,7 +10,6 @@ probabilities of a conversation come from a fit without it, its thresholds from 
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 from environment import write_report
+from memories import data_arguments
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -43,10 +43,7 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito: told apart by everybod
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="files of conversations and questions")
-    parser.add_argument("--limit", type=int, help="only the first N conversations of each")
-    parser.add_argument("--keep", type=Path, help="folder for the memories, for the next run")
+    parser = data_arguments(__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path, help="write the calibration to this file")
     parser.add_argument("--figure", type=Path, help="draw risk against coverage, and reliability, to this file")
     parser.add_argument("--json", type=Path, help="write every figure to this file")

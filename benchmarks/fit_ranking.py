@@ -9,7 +9,6 @@ than a thousand questions; every conversation in turn is left out, and the figur
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from memories import remembered
+from memories import data_arguments, remembered
 from metrics import EVERYTHING, recall_at, reciprocal_rank
 from rich.console import Console
 from rich.progress import Progress
@@ -66,10 +65,7 @@ class Case:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="files of conversations and questions")
-    parser.add_argument("--limit", type=int, help="only the first N conversations of each")
-    parser.add_argument("--keep", type=Path, help="folder for the memories, for the next run")
+    parser = data_arguments(__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path, help="write the weights to this file")
     options = parser.parse_args(arguments)
     console = Console()

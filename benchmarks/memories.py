@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -44,6 +45,15 @@ def remembered(
                 memorize(bank, conversation.id, conversation)
                 yield name, conversation, conversations, bank
                 progress.advance(task)
+
+
+def data_arguments(description: str) -> ArgumentParser:
+    """A parser that knows the arguments of `remembered`."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="files of conversations and questions")
+    parser.add_argument("--limit", type=int, help="only the first N conversations of each")
+    parser.add_argument("--keep", type=Path, help="folder for the memories, for the next run")
+    return parser
 
 
 def memorize(bank: MemoryBank, tenant: str, conversation: Conversation) -> None:

@@ -18,7 +18,10 @@ import numpy as np
 import recall
 import speed
 from conversations import load_conversations
+from memories import RepeatingReader
 from synthetic import make_facts
+
+from titans_core.errors import InvalidQueryError
 
 RANKING = ["a", "b", "c", "d", "e", "f"]
 
@@ -237,6 +240,26 @@ def test_recall_keeps_conversations_apart(data, tmp_path, reader):
     assert report["rankings"]["titans"]["direct"] == pytest.approx(
         dict.fromkeys(report["rankings"]["titans"]["direct"], 1) | {"questions": 3}
     )
+
+
+def test_recall_labels_by_the_strategy_that_is_named(data, tmp_path, reader):
+    out = tmp_path / "figures.json"
+    # By this rule nothing that is stored is `none`.
+    recall.main(["--data", str(data), "--strategy", "fixed_threshold", "--json", str(out)])
+    labels = json.loads(out.read_text())["labels"]
+    assert labels["answerable"]["none"]["count"] == 0
+    with pytest.raises(InvalidQueryError, match="nonsense"):
+        recall.main(["--data", str(data), "--strategy", "nonsense"])
+
+
+def test_a_repeating_reader_reads_like_the_reader_it_repeats(reader):
+    repeating = RepeatingReader()
+    texts, prefixes = ["The ferry leaves.", "At nine.", "The ferry leaves."], ["Ada: ", "", "Ben: "]
+    for _ in range(2):
+        for found, expected in zip(repeating.read(texts, prefixes), reader.read(texts, prefixes), strict=True):
+            np.testing.assert_allclose(found.keys, expected.keys, atol=1e-6)
+            np.testing.assert_allclose(found.pooled, expected.pooled, atol=1e-6)
+    assert repeating.read(texts)[0] is repeating.read(texts)[2]
 
 
 def test_speed_reports_every_figure(monkeypatch, tmp_path, capsys, reader):

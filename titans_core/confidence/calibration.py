@@ -19,6 +19,8 @@ from titans_core.types import Confidence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
 VERSION = 2
 
 PROMISES = (0.95, 0.9, 0.8)
@@ -68,6 +70,11 @@ class Logistic:
     bias: float
     weights: Mapping[str, float]
     products: list[list[float]]
+
+    def parts(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each feature adds to the log odds, (n,): its own weight's part, and half of its products with others."""
+        added: NDArray[np.float64] = z * (np.array(list(self.weights.values())) + np.array(self.products) @ z)
+        return added
 
 
 class Probabilities(NamedTuple):
@@ -121,9 +128,9 @@ class Calibration:
 
     def probabilities(self, features: Mapping[str, float]) -> Probabilities:
         """What the three models say."""
+        z = self._standardised(features)
         first, among, stored = (
-            _sigmoid(model.bias + sum(self.contributions(model, features).values()))
-            for model in (self.first, self.among, self.stored)
+            _sigmoid(model.bias + float(model.parts(z).sum())) for model in (self.first, self.among, self.stored)
         )
         # One of three is at least as likely as the first of them, whatever two separate fits say.
         return Probabilities(first, max(first, among), stored)
@@ -141,16 +148,15 @@ class Calibration:
         return Confidence.NONE if none is not None and 1 - found.stored >= none["value"] else Confidence.LOW
 
     def contributions(self, model: Logistic, features: Mapping[str, float]) -> dict[str, float]:
-        """What each feature adds to the log odds: its own weight's part, and half of its products with others."""
-        names = list(model.weights)
-        z = np.array(
-            [
-                (min(max(features[name], self.span[name][0]), self.span[name][1]) - self.mean[name]) / self.scale[name]
-                for name in names
-            ]
-        )
-        added = z * (np.array(list(model.weights.values())) + np.array(model.products) @ z)
-        return dict(zip(names, added.tolist(), strict=True))
+        """What each feature adds to the log odds of a model, by name; see `Logistic.parts`."""
+        return dict(zip(self.mean, model.parts(self._standardised(features)).tolist(), strict=True))
+
+    def _standardised(self, features: Mapping[str, float]) -> NDArray[np.float64]:
+        """The features as a `Logistic` takes them: z, (n,)."""
+        within = (min(max(features[name], low), high) for name, (low, high) in self.span.items())
+        shifted = np.array(list(within)) - np.array(list(self.mean.values()))
+        standardised: NDArray[np.float64] = shifted / np.array(list(self.scale.values()))
+        return standardised
 
     def dump(self) -> str:
         """As JSON, a line for each field."""
@@ -174,7 +180,8 @@ class Calibration:
             numbers = [*made.mean.values(), *made.scale.values(), *chain.from_iterable(made.span.values())]
             for model in models:
                 numbers += [model.bias, *model.weights.values(), *chain.from_iterable(model.products)]
-                sound = set(model.weights) == set(made.mean) == set(made.scale) == set(made.span)
+                # In one order too: the products have no names of their own.
+                sound = list(model.weights) == list(made.mean) == list(made.scale) == list(made.span)
                 square = [len(row) for row in model.products] == [len(model.weights)] * len(model.weights)
                 if not sound or not square or not all(math.isfinite(number) for number in numbers):
                     raise CalibrationError("This calibration's numbers do not fit together; make it again.")

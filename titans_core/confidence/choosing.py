@@ -40,7 +40,9 @@ def make_strategy(strategy: Strategy | str | None, *, reader: str, ranking: str)
         InvalidQueryError: no strategy has this name.
         CalibrationError: the strategy was calibrated with another reader or another ranking.
     """
-    if strategy is None and not Calibration.shipped().fits(reader, ranking):
+    if strategy is None:
+        if Calibration.shipped().fits(reader, ranking):
+            return Calibrated()
         rules = ", ".join(name for name in STRATEGIES if name != "calibrated")
         warnings.warn(
             f"No calibration is known for the reader {reader}: no recall will be labelled `high`. Make one with "
@@ -49,8 +51,6 @@ def make_strategy(strategy: Strategy | str | None, *, reader: str, ranking: str)
             stacklevel=5,  # who called TitansMemory.open
         )
         return Uncalibrated()
-    if strategy is None:
-        return Calibrated()
     if isinstance(strategy, str):
         if strategy not in STRATEGIES:
             raise InvalidQueryError(f"No strategy is named {strategy!r}; there are {', '.join(STRATEGIES)}.")
