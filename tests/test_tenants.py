@@ -69,3 +69,23 @@ def test_banks_share_their_file_with_open(bank, reader, tmp_path):
     with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader) as memory:
         assert (memory.tenant, memory.url) == ("alice", str(tmp_path / "memory.db"))
         assert len(memory.turns()) == 1
+
+
+@pytest.mark.parametrize("url", ["memory.db", ":memory:"])
+def test_a_bank_names_the_tenants_who_have_a_turn(reader, tmp_path, url):
+    path = url if url == ":memory:" else tmp_path / url
+    with MemoryBank(path, reader=reader) as bank:
+        assert bank.tenants() == []
+        for name in reversed(CONFUSABLE):
+            bank.tenant(name).memorize("The boiler leaks.", id="boiler")
+        bank.tenant("silent").recall("What leaks?")
+        assert bank.tenants() == sorted(CONFUSABLE)
+        assert bank.tenants(prefix="foo") == ["foo", "foo ", "foo%", "foo.bar", "foobar"]
+        assert bank.tenants(prefix="f_") == ["f_o"]
+        bank.tenant("foo").forget("boiler")
+        assert "foo" not in bank.tenants()
+    assert url == ":memory:" or MemoryBank(path, reader=reader).tenants(prefix="Foo") == ["Foo"]
+
+
+def test_memory_and_bank_say_which_model_reads(bank, reader):
+    assert bank.reader == bank.tenant("alice").reader == reader.fingerprint

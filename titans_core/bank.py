@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
+from titans_core.episodes import IN_MEMORY, stored_tenants
 from titans_core.memory import TitansMemory
 from titans_core.reading import make_reader
 
@@ -40,6 +41,11 @@ class MemoryBank:
         self._memories: dict[str, TitansMemory] = {}
         self._lock = threading.Lock()
 
+    @property
+    def reader(self) -> str:
+        """Fingerprint of the model that reads the turns, which begins with the model's name."""
+        return self._reader.fingerprint
+
     def tenant(self, name: str) -> TitansMemory:
         """The tenant's memory: always the same object, until it is closed.
 
@@ -55,6 +61,23 @@ class MemoryBank:
                 )
                 self._memories[name] = memory
             return memory
+
+    def tenants(self, *, prefix: str = "") -> list[str]:
+        """The names of those who have a turn stored, in order.
+
+        Args:
+            prefix: only names that begin with this, compared exactly.
+
+        Raises:
+            StorageError: the file cannot be used; the subclass says why.
+        """
+        with self._lock:
+            opened = list(self._memories.values())
+        if str(self._url) == IN_MEMORY:  # every memory is a database of its own
+            named = {memory.tenant for memory in opened if not memory.closed and memory.stats().turns}
+        else:
+            named = set(stored_tenants(self._url))
+        return sorted(name for name in named if name.startswith(prefix))
 
     def close(self) -> None:
         """Close every memory that was opened here."""

@@ -11,15 +11,14 @@ if TYPE_CHECKING:
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], *, needs: str | None = None, extra: str | None = None
+    package: str, homes: Mapping[str, str], *, extras: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
     """A package's `__getattr__`.
 
     Args:
         package: the package's name.
         homes: for each lazy name the module that it lives in.
-        needs: the top-level module of a framework that these modules import.
-        extra: what to install if that is missing.
+        extras: for each top-level module of a framework that these modules import, the extra that installs it.
     """
 
     def get(name: str) -> Any:
@@ -28,7 +27,8 @@ def lazy_names(
         try:
             value = getattr(import_module(homes[name]), name)
         except ModuleNotFoundError as error:
-            if needs is None or (error.name or "").partition(".")[0] != needs:
+            needs = (error.name or "").partition(".")[0]
+            if (extra := (extras or {}).get(needs)) is None:
                 raise
             message = f"{package} needs {needs}, which is not installed; run: pip install 'titans-core[{extra}]'"
             raise ModuleNotFoundError(message, name=error.name) from error

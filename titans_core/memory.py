@@ -25,7 +25,7 @@ from titans_core.neural import Decay, Keep, MemorySpec
 from titans_core.reading import make_reader
 from titans_core.recalling import packed, ranking_fingerprint, recollect
 from titans_core.twins import off_loop
-from titans_core.types import Memorized, Recollection, Stats, Turn
+from titans_core.types import LINE, Memorized, Recollection, Stats, Turn
 from titans_core.writing import append_turns, read_passages
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ class TitansMemory:
         return self._log.url
 
     @property
+    def reader(self) -> str:
+        """Fingerprint of the model that reads its turns, which begins with the model's name."""
+        return self._reader.fingerprint
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
@@ -184,6 +189,7 @@ class TitansMemory:
         k: int = 5,
         strategy: Strategy | str | None = None,
         max_tokens: int | None = None,
+        template: str = LINE,
         **filters: Unpack[FilterArguments],
     ) -> Recollection:
         """Recall the turns that answer a query, under one label.
@@ -192,9 +198,10 @@ class TitansMemory:
             query: a question or any text.
             k: the most recalls to return; at least 1.
             strategy: labels this recall instead of the memory's own.
-            max_tokens: the most that `as_text()` of the answer may have, in tokens of the reader; recalls are taken
-                by score as long as they fit whole. None for no limit.
-            filters: only turns that pass: `speaker`, `since`, `until`, `session`, `where`,
+            max_tokens: the most that `as_text(template)` of the answer may have, in tokens of the reader; recalls are
+                taken by score as long as they fit whole. None for no limit.
+            template: for one recall in a prompt, see `Recollection.as_text`.
+            filters: only turns that pass: `speaker`, `since`, `until`, `session`, `where`, `ids`,
                 `except_texts` (see `Filters`).
 
         Raises:
@@ -210,7 +217,7 @@ class TitansMemory:
                 position = self._log.position_of(found.best.id)
                 if position is not None:  # else it was forgotten in the meantime
                     self._cache.count_recall(position)
-        return found if max_tokens is None else packed(found, max_tokens, self._reader.count_tokens)
+        return found if max_tokens is None else packed(found, max_tokens, self._reader.count_tokens, template)
 
     def cases(self, pairs: Iterable[tuple[str, Collection[str]]], *, group: str = "") -> list[Case]:
         """Ask questions whose answers are known: what a calibration is made of.
@@ -292,14 +299,34 @@ class TitansMemory:
             self._cache.catch_up()
         return len(positions)
 
-    def update(self, id: str, text: str) -> Memorized:  # noqa: A002 - the word that callers use
-        """Replace a turn's text, in its place, and relearn everything as if it had always been so.
+    def update(
+        self,
+        id: str,  # noqa: A002 - the word that callers use
+        text: str | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Memorized:
+        """Replace a turn's text or metadata, in its place.
+
+        With another text everything is relearned as if it had always been so, about a millisecond for each turn.
+        Metadata alone cost a write; the weights know nothing of them.
+
+        Args:
+            id: of the turn.
+            text: the new text; None leaves it.
+            metadata: the new metadata, whole; None leaves them.
 
         Raises:
             UnknownTurnError: no turn has the id.
-            TurnError: the text cannot be stored.
+            TurnError: the text or the metadata cannot be stored.
         """
-        turn = replace(self.get(id), text=checked_text(text))
+        stored = self.get(id)
+        text = stored.text if text is None else checked_text(text)
+        turn = checked_turn(replace(stored, text=text, metadata=stored.metadata if metadata is None else metadata))
+        if text == stored.text:
+            with self._open(), self._log.transaction():
+                self._log.set_metadata(self._position(id), turn.metadata)
+            return Memorized(id, surprise=0.0, learned=False)
         [passages] = read_passages(self._reader, [turn])
         with self._open():
             with self._log.transaction():

@@ -159,6 +159,18 @@ class Recollection:
         """The first recall, or None if there is none."""
         return self.recalls[0] if self.recalls else None
 
+    @property
+    def relevance(self) -> tuple[float, ...]:
+        """Of each recall, in [0, 1]: the first's is `probability`, the others' fall as their shares do.
+
+        Comparable between queries and memories, as far as `probability` is calibrated. Without one they are the
+        shares themselves, `Recall.probability`, which compare the recalls of one query only.
+        """
+        if self.best is None or self.probability is None or not self.best.probability:
+            return tuple(recall.probability for recall in self.recalls)
+        first = self.best.probability
+        return tuple(self.probability * min(1.0, recall.probability / first) for recall in self.recalls)
+
     def explain(self) -> str:
         """Why this label, in one or two sentences; `reasons` has the same as numbers."""
         if self.best is None and self.confidence is Confidence.NONE:
@@ -179,8 +191,8 @@ class Recollection:
         Stored text is data: it cannot close the block, and a later prompt template finds no field of its own in it.
 
         Args:
-            template: for one recall, with any of {source} (the speaker and the day), {speaker}, {date}, {text} (the
-                whole turn), {passage} (the part of it that matched).
+            template: for one recall, with any of {source} (the speaker and the day), {speaker}, {date}, {id}, {text}
+                (the whole turn), {passage} (the part of it that matched).
 
         Raises:
             KeyError: the template names something else.
@@ -205,7 +217,8 @@ def _line(recall: Recall, template: str) -> str:
     turn = recall.turn
     speaker, date = turn.speaker or "", turn.at.date().isoformat() if turn.at else ""
     source = ", ".join(part for part in (speaker, date) if part) or "somebody"
-    fields = {"source": source, "speaker": speaker, "date": date, "text": turn.text, "passage": recall.passage}
+    fields = {"source": source, "speaker": speaker, "date": date, "id": recall.id}
+    fields |= {"text": turn.text, "passage": recall.passage}
     harmless = {name: _SPECIAL.sub(r"\g<0> ", value).replace("\n", "\n  ") for name, value in fields.items()}
     return template.format_map(harmless)
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from typing_extensions import override
 
-from titans_core.errors import InvalidQueryError, UnknownTurnError
-from titans_langchain.messages import to_message, to_turn
+from titans_core.errors import InvalidQueryError
+from titans_langchain.conversation import turns_of
+from titans_langchain.messages import to_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_core.messages import BaseMessage
 
-    from titans_core import TitansMemory, Turn
+    from titans_core import TitansMemory
 
 
 class TitansChatMessageHistory(BaseChatMessageHistory):
@@ -91,7 +91,7 @@ class TitansChatMessageHistory(BaseChatMessageHistory):
         Raises:
             TurnError: if a message cannot be stored.
         """
-        self.memory.memorize_many(self._turns(messages))
+        self.memory.memorize_many(turns_of(self.memory, messages, self.session_id))
 
     @override
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
@@ -103,7 +103,7 @@ class TitansChatMessageHistory(BaseChatMessageHistory):
         Raises:
             TurnError: if a message cannot be stored.
         """
-        turns = await asyncio.to_thread(self._turns, messages)
+        turns = await asyncio.to_thread(turns_of, self.memory, messages, self.session_id)
         await self.memory.amemorize_many(turns)
 
     @override
@@ -115,16 +115,3 @@ class TitansChatMessageHistory(BaseChatMessageHistory):
     async def aclear(self) -> None:
         """Forget this session, without blocking the event loop."""
         await self.memory.aforget(session=self.session_id)
-
-    def _turns(self, messages: Sequence[BaseMessage]) -> list[Turn]:
-        return [self._own(to_turn(message, self.session_id)) for message in messages]
-
-    def _own(self, turn: Turn) -> Turn:
-        """Give the turn an id that no other session has, or the memory would take it for a repetition."""
-        if turn.id is None:
-            return turn
-        try:
-            holder = self.memory.get(turn.id)
-        except UnknownTurnError:
-            return turn
-        return turn if holder.session == self.session_id else replace(turn, id=f"{self.session_id}/{turn.id}")

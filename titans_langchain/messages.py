@@ -29,7 +29,7 @@ _KINDS: dict[str | None, type[BaseMessage]] = {
 }
 
 
-def to_turn(message: BaseMessage, session: str) -> Turn:
+def to_turn(message: BaseMessage, session: str | None) -> Turn:
     """Translate a message into a turn that holds all of it.
 
     The text parts of a message make up the turn's text, one after the other on lines of their own. A
@@ -40,20 +40,20 @@ def to_turn(message: BaseMessage, session: str) -> Turn:
     Args:
         message: any LangChain message. Values that JSON does not hold come back as JSON's nearest, or
             as their text.
-        session: the conversation that it belongs to.
+        session: the conversation that it belongs to, or None.
 
     Returns:
         The turn, with the message's id.
     """
-    rest = _jsonable(message.model_dump(exclude={"content"}, exclude_defaults=True))
+    rest = jsonable(message.model_dump(exclude={"content"}, exclude_defaults=True))
     kept: dict[str, Any] = {"type": message.type, "data": rest}
     texts, frame = _take_apart(message.content)
     text = "\n".join(texts)
     if not text.strip():
         text = _description(message)
-        kept |= {"content": _jsonable(message.content), "described_as": text}
+        kept |= {"content": jsonable(message.content), "described_as": text}
     elif isinstance(message.content, list):
-        kept["frame"] = _jsonable(frame)
+        kept["frame"] = jsonable(frame)
     return Turn(text, speaker=_speaker(message), session=session, metadata={MESSAGE_KEY: kept}, id=message.id or None)
 
 
@@ -101,7 +101,7 @@ def _description(message: BaseMessage) -> str:
 
 def _arguments(args: Any) -> str:
     # The arguments of an invalid call are the string that could not be parsed.
-    return args if isinstance(args, str) else json.dumps(_jsonable(args), ensure_ascii=False)
+    return args if isinstance(args, str) else json.dumps(jsonable(args), ensure_ascii=False)
 
 
 def _take_apart(content: str | list[str | dict[str, Any]]) -> tuple[list[str], list[Any]]:
@@ -144,5 +144,6 @@ def _text_of(part: Any) -> Any:
     return part
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A value as JSON holds it: mappings, lists, texts, numbers, None; what JSON does not know becomes its text."""
     return json.loads(to_json(value, bytes_mode="base64", inf_nan_mode="strings", fallback=str))

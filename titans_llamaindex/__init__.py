@@ -27,8 +27,7 @@ __getattr__ = lazy_names(
         "TitansChatMemory": "titans_llamaindex.memory",
         "TitansRetriever": "titans_llamaindex.retriever",
     },
-    needs="llama_index",
-    extra="llamaindex",
+    extras={"llama_index": "llamaindex"},
 )
 
 

@@ -142,9 +142,9 @@ class LLMDecides:
     An answer that is neither: `low`. The reason is "picked": the recall's number, from 1, or 0 for none.
 
     A model given by a path or a name is not asked to write: of the digits 0 to k it takes the one with the highest
-    next-token probability, which is one forward pass and always an answer. It is loaded once, at the first recall to
-    be judged, and used by one thread at a time. A callable is asked from whichever thread recalls; of its answer the
-    first number that stands alone counts, or "none". What it raises is not caught.
+    next-token probability, which is one forward pass and always an answer. It is loaded at the first recall to be
+    judged, once for the whole process, and used by one thread at a time. A callable is asked from whichever thread
+    recalls; of its answer the first number that stands alone counts, or "none". What it raises is not caught.
 
     What was memorized is not trusted. Each text has one line of the prompt and cannot leave it: line breaks and
     unprintable characters become spaces, brackets become others, so that no text can forge a line, a number or a
@@ -204,21 +204,18 @@ class _LocalModel:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._loaded: tuple[Any, Any] | None = None
-        self._lock = threading.Lock()
 
     def choose(self, query: str, recalls: Sequence[Recall]) -> int:
         """The number of the recall, 0 for none."""
         import torch
 
-        from titans_core.reading.models import load_model
+        from titans_core.reading.causal import load_causal_lm
 
-        with self._lock, torch.inference_mode():
-            if self._loaded is None:
-                self._loaded = load_model(self._name, _causal_model)
-            tokenizer, model = self._loaded
-            context, digits = self._encode(tokenizer, _prompt(query, recalls, none="0"), len(recalls))
-            logits = model(torch.tensor([context], device=model.device), logits_to_keep=1).logits[0, -1, digits]
+        lm = load_causal_lm(self._name)
+        with lm.lock, torch.inference_mode():
+            context, digits = self._encode(lm.tokenizer, _prompt(query, recalls, none="0"), len(recalls))
+            tokens = torch.tensor([context], device=lm.model.device)
+            logits = lm.model(tokens, logits_to_keep=1).logits[0, -1, digits]
         # All share one normalisation, so that logits compare as log-probabilities do.
         return int(logits.float().argmax())
 
@@ -266,13 +263,3 @@ def _line(text: str) -> str:
 
 def _as_said(recall: Recall) -> str:
     return f"{recall.turn.speaker}: {recall.passage}" if recall.turn.speaker else recall.passage
-
-
-def _causal_model(location: str) -> tuple[Any, Any]:
-    """A tokenizer and its model, in the precision that it was saved in."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(location, dtype="auto", device_map={"": device})
-    return AutoTokenizer.from_pretrained(location), model.eval()

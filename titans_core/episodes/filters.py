@@ -21,6 +21,7 @@ class FilterArguments(TypedDict, total=False):
     until: datetime | None
     session: str | None
     where: Mapping[str, Any] | None
+    ids: Collection[str] | None
     except_texts: Collection[str] | None
 
 
@@ -34,6 +35,7 @@ class Filters:
         until: said before this time.
         session: of exactly this session.
         where: the metadata hold each of these keys with this value (str, int, float, bool or None).
+        ids: the id is one of these.
         except_texts: the text is none of these, which the caller has already.
     """
 
@@ -42,10 +44,11 @@ class Filters:
     until: datetime | None = None
     session: str | None = None
     where: Mapping[str, Any] | None = None
+    ids: Collection[str] | None = None
     except_texts: Collection[str] | None = None
 
     def __bool__(self) -> bool:
-        parts = (self.speaker, self.since, self.until, self.session, self.where, self.except_texts)
+        parts = (self.speaker, self.since, self.until, self.session, self.where, self.ids, self.except_texts)
         return any(part is not None for part in parts)
 
     def sql(self) -> tuple[str, list[Any]]:
@@ -72,10 +75,23 @@ class Filters:
             # The key is a parameter too: no text of the caller's becomes SQL or a JSON path.
             sql.append("AND EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value IS ?)")
             values += [key, value]
-        if self.except_texts is not None:
-            sql.append("AND text NOT IN (SELECT value FROM json_each(?))")
-            values.append(json.dumps(list(self.except_texts)))
+        for name, column, negation in (("ids", "id", ""), ("except_texts", "text", "NOT ")):
+            if (texts := getattr(self, name)) is not None:
+                condition, parameters = _among(column, texts, name)
+                sql.append(f"AND {negation}{condition}")
+                values += parameters
         return " ".join(sql), values
+
+
+def _among(column: str, texts: Collection[str], name: str) -> tuple[str, list[str]]:
+    """SQL for a column that holds one of these texts, and its parameters."""
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise InvalidQueryError(f"`{name}` must be a collection of texts, not {texts!r}.")
+    # SQLite's JSON functions end a text at NUL, and there is a limit to the number of parameters.
+    cut = [text for text in texts if "\0" in text]
+    whole = json.dumps([text for text in texts if "\0" not in text])
+    sql = f"({column} IN (SELECT value FROM json_each(?)){f' OR {column} = ?' * len(cut)})"  # noqa: S608 - our own texts
+    return sql, [whole, *cut]
 
 
 def timestamp(time: datetime, name: str) -> float:

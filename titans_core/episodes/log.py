@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -20,7 +20,7 @@ from titans_core.errors import ReaderMismatchError
 from titans_core.types import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from titans_core.episodes.filters import Filters
 
@@ -143,6 +143,12 @@ class EpisodeLog:
         # Until its parts are merged, the full-text index only marks words as deleted and keeps their stems.
         self._connection.execute(f"INSERT INTO {self._words} ({self._words}) VALUES ('optimize')")  # noqa: S608
         self._begin_epoch()
+
+    def set_metadata(self, position: int, metadata: Mapping[str, object]) -> None:
+        """Replace a turn's checked metadata, of which the weights know nothing; inside a transaction."""
+        self._connection.execute(
+            "UPDATE turns SET metadata = ? WHERE position = ?", (json.dumps(metadata, ensure_ascii=False), position)
+        )
 
     def rehearse(self, positions: Sequence[int]) -> None:
         """Have the weights learn these turns once more from now on, in a new epoch; inside a transaction."""
@@ -324,6 +330,19 @@ class EpisodeLog:
 
     def _column(self, sql: str, values: list[object]) -> list[int]:
         return [row[0] for row in self._connection.execute(sql, [self._number, *values])]
+
+
+def stored_tenants(url: str | Path) -> list[str]:
+    """The names of the tenants of a file that have a turn; none if there is no file.
+
+    Raises:
+        StorageError: the file cannot be used; the subclass says why.
+    """
+    if not Path(url).exists():
+        return []
+    with translated_errors(str(url)), closing(open_database(url)) as connection:
+        query = "SELECT name FROM tenants WHERE EXISTS (SELECT 1 FROM turns WHERE tenant = number)"
+        return [name for (name,) in connection.execute(query)]
 
 
 def _turn(id: str, text: str, speaker: str | None, session: str | None, at: float, metadata: str) -> Turn:  # noqa: A002

@@ -38,8 +38,7 @@ __getattr__ = lazy_names(
     __name__,
     dict.fromkeys(_CURVES, "titans_core.plots.curves")
     | {"dashboard": "titans_core.plots.dashboard", "save": "titans_core.plots.style"},
-    needs="matplotlib",
-    extra="figures",
+    extras={"matplotlib": "figures"},
 )
 
 

