@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Stamped by the files that decide what is installed, so that a second `make` costs nothing.
 READY := $(VENV)/.ready
 OLDEST := $(VENV)/oldest
-OLDEST_RELEASES := langchain-core==1.7.0 langchain==1.4.0 langgraph==1.2.11
+OLDEST_RELEASES := langchain-core==1.7.0 langchain==1.4.0 langgraph==1.2.11 llama-index-core==0.14.22
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo lint format test soak bench doctor clean
@@ -36,9 +36,9 @@ format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(READY)  ## the test-suite without the slow marks, and the LangChain tests on the oldest releases
+test: $(READY)  ## the test-suite without the slow marks, and the adapters' again on the oldest releases
 	$(BIN)/pytest -m "not slow"
-	PYTHONPATH=$(OLDEST) $(BIN)/pytest -m "not slow" tests/test_langchain_*.py
+	PYTHONPATH=$(OLDEST) $(BIN)/pytest -m "not slow" tests/test_langchain_*.py tests/test_llamaindex_*.py
 
 soak: $(READY)  ## the slow tests as well
 	$(BIN)/pytest

@@ -93,10 +93,24 @@ OTHERS = {
     "langchain_chain": {"LangChain": "Alice's favorite color is turquoise."},
     "langchain_graph": {"LangGraph, monday": "(no memories)", "LangGraph, tuesday": "is turquoise."},
     "langchain_migration": {"TitansChainMemory": "is turquoise.", "with_memory": "is turquoise."},
+    "llamaindex_agents": {"FunctionAgent": "Biscuit", "ReActAgent": "Biscuit", "AgentWorkflow": "Biscuit"},
+    "llamaindex_block": {"LearningMemory, tuesday": "3pm on Friday."},
     "llamaindex_chat": {"LlamaIndex": "The meeting is scheduled for 3pm on Friday."},
+    "llamaindex_engines": {
+        "SimpleChatEngine": "3pm on Friday",
+        "ContextChatEngine": "3pm on Friday",
+        "CondensePlusContextChatEngine": "3pm on Friday",
+    },
+    "llamaindex_migration": {
+        "TitansChatMemory, of the next conversation": "is turquoise.",
+        "LearningMemory with": "3pm on Friday.",
+    },
 }
 
 
+# LlamaIndex looks at every attribute of an agent, pydantic's deprecated ones too.
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+@pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning")  # by its ReActAgent
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_others_run(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "600")

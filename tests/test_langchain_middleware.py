@@ -14,7 +14,7 @@ from scripted import ScriptedModel, calls
 
 from titans_core import MemoryBank, TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError
-from titans_langchain import TitansMemoryMiddleware
+from titans_langchain import TitansMemoryMiddleware, TitansRetriever
 
 ASK = "What is my dog called?"
 TELL = "My dog is called Biscuit."
@@ -290,13 +290,19 @@ def test_a_tool_call_and_its_result_are_no_turns_unless_asked_for(bank):
     assert texts(bank.tenant("alice")) == [("user", "Hi"), ("assistant", "Take an umbrella.")]
 
 
-def test_the_servers_user_counts_and_cannot_be_overruled():
-    from titans_langchain.identity import Caller
-
-    runtime = SimpleNamespace(context=None, server_info=SimpleNamespace(user=SimpleNamespace(identity="alice")))
-    assert Caller.of({}, runtime).user == "alice"
-    with pytest.raises(InvalidTenantError, match="more than one user"):
-        Caller.of(config("bruno"), runtime)
+def test_the_servers_user_counts_and_cannot_be_overruled(bank, model):
+    bank.tenant("alice").memorize(TELL, speaker="user")
+    # As the server gives it, and as JSON has it.
+    for user in (SimpleNamespace(identity="alice"), {"identity": "alice"}):
+        authenticated = {"configurable": {"langgraph_auth_user": user}}
+        agent(model, bank, roles=()).invoke(
+            {"messages": ASK}, {"configurable": {"thread_id": "1", **authenticated["configurable"]}}
+        )
+        assert TELL in model.systems[-1]
+        assert TELL in str(TitansRetriever(memory=bank).invoke(ASK, authenticated))
+        authenticated["configurable"]["user_id"] = "bruno"
+        with pytest.raises(InvalidTenantError, match="more than one user"):
+            TitansRetriever(memory=bank).invoke(ASK, authenticated)
 
 
 @pytest.mark.parametrize("user", ["", "  ", 7, b"alice", 'langgraph:store/"memories"/'])

@@ -14,8 +14,8 @@ from scripted import ScriptedModel, calls
 
 from titans_core import MemoryBank, TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError, UnknownTurnError
+from titans_core.tool_texts import NOTHING
 from titans_langchain import create_forget_tool, create_memorize_tool, create_recall_tool
-from titans_langchain.tools import NOTHING
 
 CODE = "The secret code is X-8-DELTA-9."
 ASKED = "What is the secret code?"

@@ -1,19 +1,22 @@
-"""With TitansChatMemory, a fact told in one session is what LlamaIndex's engines and agents give the model in the next.
+"""With TitansChatMemory, a fact told in one session is what LlamaIndex's chat engines give the model in the next.
 
-Every model here is offline and only records what it was given.
+Every engine is called in every way. The scripted model's chat template is strict, so that it also refuses what a
+local model would refuse.
 """
 
-import asyncio
-
 import pytest
-from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.llms.types import ToolCallBlock
-from llama_index.core.chat_engine import CondensePlusContextChatEngine, ContextChatEngine, SimpleChatEngine
+from llama_index.core.chat_engine import (
+    CondensePlusContextChatEngine,
+    CondenseQuestionChatEngine,
+    ContextChatEngine,
+    SimpleChatEngine,
+)
 from llama_index.core.llms import ChatMessage
-from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLMWithChatMemoryOfLastCall
 from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, TextNode
+from llamaindex_models import ScriptedLLM, local_llm, own_loop
 
 from titans_core import TitansMemory
 from titans_llamaindex import TitansChatMemory, TitansRetriever
@@ -21,7 +24,7 @@ from titans_llamaindex import TitansChatMemory, TitansRetriever
 FACT = "The secret code is X-8-DELTA-9."
 QUESTION = "What is the secret code?"
 CODE = "X-8-DELTA-9"
-ANSWER = "text text text"  # of LlamaIndex's fake model
+ANSWER = "I see."  # of the scripted model
 
 
 class Manual(BaseRetriever):
@@ -29,20 +32,6 @@ class Manual(BaseRetriever):
 
     def _retrieve(self, query_bundle):
         return [NodeWithScore(node=TextNode(text="Press the green button to start."), score=0.5)]
-
-
-@pytest.fixture(autouse=True)
-def loop():
-    """In its synchronous calls LlamaIndex begins an event loop where the thread has none, and never closes it."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
-
-
-def model():
-    return MockLLMWithChatMemoryOfLastCall(max_tokens=3, is_chat_model=True)
 
 
 def simple(memory, llm):
@@ -57,165 +46,136 @@ def condense(memory, llm):
     return CondensePlusContextChatEngine.from_defaults(Manual(), llm=llm, memory=memory, system_prompt="Be brief.")
 
 
-engines = pytest.mark.parametrize("engine", [simple, context, condense])
+def condense_question(memory, llm):
+    """Its memory reaches only the model that rewrites the question, not the one that answers it."""
+    query_engine = RetrieverQueryEngine.from_args(Manual(), llm=llm, streaming=True)
+    return CondenseQuestionChatEngine.from_defaults(query_engine, llm=llm, memory=memory)
+
+
+engines = pytest.mark.parametrize("engine", [simple, context, condense, condense_question])
+ways = pytest.mark.parametrize("way", ["chat", "stream_chat", "achat", "astream_chat"])
+
+
+@pytest.fixture(autouse=True)
+def loop():
+    with own_loop() as loop:
+        yield loop
+
+
+@pytest.fixture
+def say(loop, way):
+    """Talk to an engine in one of the four ways; gives its answer."""
+
+    async def streamed(engine, text):
+        stream = await engine.astream_chat(text)
+        return "".join([token async for token in stream.async_response_gen()])
+
+    def say(engine, text):
+        if way == "chat":
+            return engine.chat(text).response
+        if way == "stream_chat":
+            return "".join(engine.stream_chat(text).response_gen)
+        if way == "achat":
+            return loop.run_until_complete(engine.achat(text)).response
+        return loop.run_until_complete(streamed(engine, text))
+
+    return say
 
 
 def chat(memory, session):
     return TitansChatMemory.from_defaults(memory=memory, session_id=session)
 
 
-def given(llm):
-    """What the model was given last, if the chat template of a local model would take it."""
-    messages = list(llm.last_chat_messages)
-    expected = ["system", *["user", "assistant"] * len(messages)]
-    assert [message.role.value for message in messages] == expected[: len(messages)]
-    assert messages[-1].role == "user"
-    return "\n".join(message.content for message in messages)
-
-
 @engines
-def test_chat_gives_the_model_what_an_earlier_session_told(memory, engine):
-    engine(chat(memory, "one"), model()).chat(FACT)
-    llm = model()
+@ways
+def test_a_fact_told_in_an_earlier_session_reaches_the_model_and_every_turn_is_memorized_once(memory, engine, say):
+    say(engine(chat(memory, "one"), ScriptedLLM()), FACT)
+    llm = ScriptedLLM()
     two = engine(chat(memory, "two"), llm)
-    two.chat("Good morning!")
-    two.chat(QUESTION)
-    assert CODE in given(llm)
-    assert [said.content for said in two.chat_history] == ["Good morning!", ANSWER, QUESTION, ANSWER]
+    said = ["Good morning!", ANSWER, QUESTION, ANSWER]
+    assert say(two, said[0]) == ANSWER
+    asked_before = len(llm.prompts)
+    assert say(two, QUESTION) == ANSWER
+    assert CODE in "".join(llm.prompts[asked_before:])
+    if engine is not condense_question:
+        assert CODE in llm.prompts[-1]
+        assert llm.prompts[-1].endswith(QUESTION)
+    # The streamed answers too, and not what was recalled.
+    assert [turn.text for turn in memory.turns(session="two")] == said
+    assert [turn.speaker for turn in memory.turns(session="two")] == ["user", "assistant"] * 2
+    assert [message.content for message in two.chat_history] == said
 
 
 @engines
-def test_without_it_the_model_is_not_given_the_fact(engine):
-    engine(ChatMemoryBuffer.from_defaults(), model()).chat(FACT)
-    llm = model()
-    engine(ChatMemoryBuffer.from_defaults(), llm).chat(QUESTION)
-    assert CODE not in given(llm)
+@ways
+def test_with_a_chat_memory_buffer_it_does_not(engine, say):
+    say(engine(ChatMemoryBuffer.from_defaults(), ScriptedLLM()), FACT)
+    llm = ScriptedLLM()
+    two = engine(ChatMemoryBuffer.from_defaults(), llm)
+    say(two, "Good morning!")
+    assert say(two, QUESTION) == ANSWER
+    assert CODE not in "".join(llm.prompts)
 
 
 @engines
 def test_the_first_message_of_a_session_gets_it_too(memory, engine):
     memory.memorize(FACT, speaker="user")
-    llm = model()
+    llm = ScriptedLLM()
     engine(chat(memory, "two"), llm).chat(QUESTION)
-    assert CODE in given(llm)
+    assert CODE in "".join(llm.prompts)
 
 
 @engines
-def test_streams_do_as_well(memory, engine):
-    memory.memorize(FACT, speaker="user")
-    llm = model()
-    two = engine(chat(memory, "two"), llm)
-    stream = two.stream_chat(QUESTION)
-    answer = "".join(stream.response_gen)
-    assert CODE in given(llm)
-    assert [turn.text for turn in memory.turns(session="two")] == [QUESTION, answer.strip()]
-    assert len(two.chat_history) == 2
+def test_an_answer_is_memorized_by_the_streams_own_thread(memory, engine):
+    two = engine(chat(memory, "two"), ScriptedLLM())
+    stream = two.stream_chat(QUESTION)  # which nobody reads
+    stream.write_response_to_history_thread.join()
+    assert [turn.text for turn in memory.turns()] == [QUESTION, ANSWER]
 
 
-@engines
-async def test_async_chat_does_as_well(memory, engine):
-    memory.memorize(FACT, speaker="user")
-    llm = model()
-    two = engine(chat(memory, "two"), llm)
-    await two.achat(QUESTION)
-    assert CODE in given(llm)
-    stream = await two.astream_chat("And what is it for?")
-    answer = "".join([token async for token in stream.async_response_gen()])
-    assert [turn.text for turn in memory.turns(session="two")] == [
-        QUESTION,
-        ANSWER,
-        "And what is it for?",
-        answer.strip(),
-    ]
-
-
-@engines
-def test_a_stored_template_variable_is_not_filled_in(memory, engine):
-    memory.memorize("The secret code is {context_str}.", speaker="user")
-    llm = model()
-    engine(chat(memory, "two"), llm).chat(QUESTION)
-    assert "secret code is { context_str}" in given(llm)
-
-
-def test_chat_with_a_history_memorizes_it_once(memory):
-    engine = simple(chat(memory, "one"), model())
+@pytest.mark.parametrize("engine", [simple, context, condense])
+def test_trap_13_a_history_given_with_the_message_is_memorized_once(memory, engine):
+    one = engine(chat(memory, "one"), ScriptedLLM())
     history = [ChatMessage(FACT, role="user"), ChatMessage("Noted.", role="assistant")]
-    engine.chat("Thanks.", chat_history=history)
-    engine.chat("Bye.", chat_history=history)
+    one.chat("Thanks.", chat_history=history)
+    one.chat("Bye.", chat_history=history)
     assert [turn.text for turn in memory.turns()].count(FACT) == 1
-    engine.reset()
-    assert engine.chat_history == []
+    one.reset()
+    assert one.chat_history == []
     assert FACT in [turn.text for turn in memory.turns()]
 
 
 def test_the_retriever_serves_a_context_engine(memory):
     memory.memorize(FACT, speaker="user")
-    llm = model()
+    llm = ScriptedLLM()
     engine = ContextChatEngine.from_defaults(TitansRetriever(memory), llm=llm, memory=ChatMemoryBuffer.from_defaults())
     response = engine.chat(QUESTION)
-    assert CODE in given(llm)
+    assert CODE in llm.prompts[-1]
     assert response.source_nodes[0].metadata["confidence"] == "high"
 
 
 def test_a_reopened_file_gives_it_too(reader, tmp_path):
     with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader) as memory:
-        simple(chat(memory, "one"), model()).chat(FACT)
-    llm = model()
+        simple(chat(memory, "one"), ScriptedLLM()).chat(FACT)
+    llm = ScriptedLLM()
     with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader) as memory:
         simple(chat(memory, "two"), llm).chat(QUESTION)
-    assert CODE in given(llm)
+    assert CODE in llm.prompts[-1]
 
 
-class Recorder:
-    """Answers for the model of an agent: calls a tool, then says good-bye; keeps what it was given."""
-
-    def __init__(self):
-        self.calls = []
-
-    def __call__(self, messages, **kwargs):
-        self.calls.append(list(messages))
-        if messages[-1].role == "user":
-            block = ToolCallBlock(tool_call_id="1", tool_name="today", tool_kwargs={})
-            return ChatMessage(role="assistant", blocks=[block])
-        return ChatMessage("Here you are.", role="assistant")
+# --- with a language model that answers
 
 
-def today():
-    """The day of the week."""
-    return "Friday"
+def answered(language_model, earlier, now):
+    """What an engine over a language model answers in a session after the one that was told."""
+    earlier.put(ChatMessage("My dog is called Biscuit.", role="user"))
+    return context(now, local_llm(language_model)).chat("What is my dog called?").response
 
 
-# LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
-agents = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+def test_a_language_model_answers_what_an_earlier_session_told(memory, language_model):
+    assert "Biscuit" in answered(language_model, chat(memory, "one"), chat(memory, "two"))
 
 
-async def run_agent(memory, text):
-    recorder = Recorder()
-    llm = MockFunctionCallingLLM(response_generator=recorder, is_chat_model=True)
-    agent = FunctionAgent(
-        tools=[today], llm=llm, system_prompt="Be brief.", initial_state={"mood": "good"}, streaming=False
-    )
-    await agent.run(text, memory=memory)
-    return recorder.calls
-
-
-@agents
-async def test_an_agent_gives_the_model_what_an_earlier_session_told(memory):
-    await run_agent(chat(memory, "one"), FACT)
-    two = chat(memory, "two")
-    first, second = await run_agent(two, QUESTION)
-    assert [message.role.value for message in first] == ["system", "user"]
-    assert [message.role.value for message in second] == ["system", "user", "assistant", "tool"]
-    for messages in (first, second):
-        assert CODE in messages[1].content
-    # What the agent wrote into its copy of the message is not in the memory.
-    assert [turn.text for turn in memory.turns(session="two")] == [QUESTION, "Here you are."]
-    assert [message.role.value for message in two.get_all()] == ["user", "assistant", "tool", "assistant"]
-    assert two.get_all()[0].content == QUESTION
-
-
-@agents
-async def test_without_it_the_agents_model_is_not_given_the_fact():
-    await run_agent(ChatMemoryBuffer.from_defaults(), FACT)
-    for messages in await run_agent(ChatMemoryBuffer.from_defaults(), QUESTION):
-        assert CODE not in "\n".join(message.content or "" for message in messages)
+def test_with_a_chat_memory_buffer_it_cannot(language_model):
+    buffers = ChatMemoryBuffer.from_defaults(), ChatMemoryBuffer.from_defaults()
+    assert "Biscuit" not in answered(language_model, *buffers)

@@ -33,6 +33,7 @@ def test_without_llamaindex_the_error_names_the_extra():
 
 
 def test_public_names():
-    assert dir(titans_llamaindex) == ["TitansChatMemory", "TitansRetriever", "__version__"]
-    with pytest.raises(AttributeError, match="TitansMemoryBlock"):
-        titans_llamaindex.TitansMemoryBlock  # noqa: B018 - reading it is the test
+    assert dir(titans_llamaindex) == sorted(titans_llamaindex.__all__)
+    assert all(getattr(titans_llamaindex, name) for name in titans_llamaindex.__all__)
+    with pytest.raises(AttributeError, match="TitansVectorStore"):
+        titans_llamaindex.TitansVectorStore  # noqa: B018 - reading it is the test

@@ -9,7 +9,6 @@ import threading
 import pytest
 from llama_index.core.base.llms.types import ImageBlock, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.llms import ChatMessage, MockLLM
-from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopEvent, Workflow, step
 from locked import locked
@@ -237,63 +236,6 @@ def test_a_recalled_turn_keeps_its_lines(memory):
 # --- the history
 
 
-@pytest.fixture(params=["ours", "theirs"])
-def build(request, memory):
-    """Build our memory, or the one that agents use by default: here both must do the same."""
-    if request.param == "theirs":
-        return ChatMemoryBuffer.from_defaults
-    return lambda **options: TitansChatMemory.from_defaults(memory=memory, **options)
-
-
-def test_history_put_and_get(build):
-    chat = build(chat_history=[user("one")])
-    chat.put(assistant("two"))
-    chat.put_messages([user("three")])
-    assert chat.get() == chat.get_all() == [user("one"), assistant("two"), user("three")]
-    chat.set([user("three")])
-    assert chat.get_all() == [user("three")]
-    chat.reset()
-    assert chat.get() == chat.get_all() == []
-
-
-def test_history_drops_the_oldest_but_get_all_keeps_them(build):
-    chat = build(token_limit=5)
-    for n in range(5):
-        chat.put(user(f"number {n}"))
-    assert chat.get() == [user("number 4")]
-    assert len(chat.get_all()) == 5
-
-
-def test_history_never_begins_with_an_answer_or_a_tool_result(build):
-    history = [user("one"), call(), result("two"), assistant("three"), user("four"), assistant("five")]
-    chat = build(chat_history=history, token_limit=4)
-    assert chat.get() == history[4:]
-
-
-def test_history_that_fits_is_whole_even_after_a_greeting(build):
-    history = [assistant("Welcome!"), user("Hi.")]
-    assert build(chat_history=history).get() == history
-
-
-def test_history_gives_an_oversize_message_anyway(build):
-    chat = build(chat_history=[user("one"), user("two " * 50)], token_limit=10)
-    assert chat.get() == [user("two " * 50)]
-
-
-def test_history_leaves_room_for_the_initial_tokens(build):
-    chat = build(chat_history=[user("one"), user("two")], token_limit=10)
-    assert len(chat.get(initial_token_count=8)) == 2
-    assert chat.get(initial_token_count=9) == [user("two")]
-    with pytest.raises(ValueError, match="Initial token count exceeds token limit"):  # ours is InvalidQueryError
-        chat.get(initial_token_count=11)
-
-
-def test_the_last_turn_is_kept_with_its_tool_calls(memory):
-    history = [user("weather?"), call(), result("sunny " * 20), assistant("Sunny.")]
-    chat = TitansChatMemory.from_defaults(memory=memory, chat_history=[user("hello"), *history], token_limit=10)
-    assert chat.get() == history
-
-
 def test_tool_calls_count(memory):
     chat = TitansChatMemory.from_defaults(memory=memory, tokenizer_fn=str.split, token_limit=5)
     chat.put_messages([user("weather?"), call(), result()])
@@ -343,7 +285,8 @@ def test_what_is_not_said_in_words_is_kept_but_not_memorized(memory):
     assert chat.get() == chat.get_all()
 
 
-async def test_a_failed_put_changes_nothing(chat, memory):
+async def test_a_failed_put_changes_nothing_if_errors_are_raised(memory):
+    chat = TitansChatMemory.from_defaults(memory=memory, session_id="now", raise_errors=True)
     before = texts(memory)
     with pytest.raises(InvalidTurnError):
         chat.put_messages([user("fine"), user("\ud800")])
@@ -450,7 +393,7 @@ def test_pickled_it_opens_the_file_again(saved):
 def test_loading_never_begins_an_empty_memory(chat, saved, tmp_path):
     data = saved.to_dict()
     with pytest.raises(UnsupportedUrlError, match="open a path"):
-        chat.to_dict()
+        TitansChatMemory.from_dict({**chat.to_dict(), "handle": "of another process"})
     with pytest.raises(StorageError, match="restore its file"):
         TitansChatMemory.from_dict({**data, "url": str(tmp_path / "gone.db")})
     with pytest.raises(StorageError, match="pass `memory=`"):
@@ -475,3 +418,34 @@ async def test_a_workflow_context_keeps_and_saves_it(saved):
     with loaded.memory:
         assert loaded.get_all() == saved.get_all()
         assert FACT in (await loaded.aget(QUESTION))[0].content
+
+
+def test_loaded_in_the_same_process_it_is_the_same_until_one_goes_on(chat):
+    before = chat.to_dict()
+    assert TitansChatMemory.from_dict(before) is chat
+    chat.put(user("I like green tea."))
+    earlier = TitansChatMemory.from_dict(before)
+    assert earlier is not chat
+    assert earlier.memory is chat.memory
+    assert len(earlier.get_all()) == len(chat.get_all()) - 1
+    other = TitansChatMemory.from_dict({**chat.to_dict(), "handle": earlier.to_dict()["handle"]}, k=1)
+    assert (other.k, other.memory is chat.memory) == (1, True)
+
+
+def test_a_question_is_asked_once_until_something_changes(chat, memory, monkeypatch):
+    asked = []
+    recall = memory.recall
+    monkeypatch.setattr(memory, "recall", lambda query, **limits: asked.append(query) or recall(query, **limits))
+    chat.put(user(QUESTION))
+    assert chat.get() == chat.get(QUESTION) == chat.get()
+    assert asked == [QUESTION]
+    memory.memorize("The secret code is not to be told.", speaker="user")
+    chat.get()
+    chat.get()
+    assert asked == [QUESTION] * 2
+    [told] = [turn.id for turn in memory.turns() if turn.text == FACT]
+    memory.forget(told)
+    assert FACT not in chat.get()[-1].content
+    chat.put(assistant("I cannot tell."))
+    chat.get(QUESTION)
+    assert asked == [QUESTION] * 4

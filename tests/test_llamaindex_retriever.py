@@ -1,18 +1,24 @@
 """TitansRetriever gives LlamaIndex the recalled turns as scored nodes, and none when nothing is known."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
 from llama_index.core.schema import MetadataMode, QueryBundle
 from locked import locked
+from looping import READING, longest_stop_during
+from pydantic import Field
 
-from titans_core import TitansMemory, Turn
-from titans_core.errors import InvalidQueryError
+from titans_core import MemoryBank, TitansMemory, Turn
+from titans_core.errors import ClosedMemoryError, InvalidQueryError, InvalidTenantError
 from titans_llamaindex import TitansRetriever
+from titans_llamaindex.events import TitansRecallEvent
 
 SAID_AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 QUERY = "What is the secret code?"
@@ -40,10 +46,11 @@ def memory(reader):
 
 def test_a_node_is_the_turn_with_its_label_and_scores(memory):
     [best, *_] = TitansRetriever(memory).retrieve(QUERY)
-    recall = memory.recall(QUERY).best
+    found = memory.recall(QUERY)
+    recall = found.best
     assert best.node.node_id == "code"
     assert best.node.get_content(MetadataMode.NONE) == "The secret code is X-8-DELTA-9."
-    assert best.score == recall.probability
+    assert best.score == found.probability
     assert best.node.metadata == {
         "topic": "code",
         "confidence": "high",
@@ -55,9 +62,10 @@ def test_a_node_is_the_turn_with_its_label_and_scores(memory):
 
 
 def test_nodes_come_in_the_order_of_the_recalls(memory):
-    nodes = TitansRetriever(memory).retrieve(QUERY)
-    assert [node.node.node_id for node in nodes] == [recall.id for recall in memory.recall(QUERY)]
+    nodes, found = TitansRetriever(memory).retrieve(QUERY), memory.recall(QUERY)
+    assert [node.node.node_id for node in nodes] == [recall.id for recall in found]
     scores = [node.score for node in nodes]
+    assert tuple(scores) == found.relevance
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
 
@@ -71,14 +79,37 @@ def test_k_limits_the_nodes(memory):
     assert len(TitansRetriever(memory, k=2).retrieve(QUERY)) == 2
 
 
-def test_low_is_labelled_low(reader):
+async def test_low_is_labelled_low_or_left_out(reader):
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
         memory.memorize_many(["The secret code is X-8-DELTA-9.", "The secret code is K-2-OMEGA-1."])
         nodes = TitansRetriever(memory).retrieve(QUERY)  # which of the two?
+        strict = TitansRetriever(memory, min_confidence="high")
+        assert strict.retrieve(QUERY) == await strict.aretrieve(QUERY) == []
     assert [node.metadata["confidence"] for node in nodes] == ["low", "low"]
 
 
-async def test_none_gives_no_nodes(memory, reader):
+def test_high_passes_under_any_least_confidence(memory):
+    assert TitansRetriever(memory, min_confidence="high").retrieve(QUERY)[0].node.node_id == "code"
+    with pytest.raises(InvalidQueryError, match='"high" or "low"'):
+        TitansRetriever(memory, min_confidence="none")
+
+
+@pytest.mark.parametrize(
+    ("limit", "texts"),
+    [
+        ({"session_id": "monday"}, {TURNS[0].text, TURNS[1].text}),
+        ({"speaker": "user"}, {TURNS[0].text, TURNS[1].text, TURNS[3].text}),
+        ({"where": {"topic": "code"}}, {TURNS[0].text}),
+        ({"session_id": "sunday"}, set()),
+    ],
+)
+async def test_only_turns_that_pass_the_filters_are_retrieved(memory, limit, texts):
+    retriever = TitansRetriever(memory, **limit)
+    assert {node.node.text for node in retriever.retrieve(QUERY)} == texts
+    assert {node.node.text for node in await retriever.aretrieve(QUERY)} == texts
+
+
+async def test_trap_20_none_gives_no_nodes(memory, reader):
     assert TitansRetriever(memory).retrieve("Who won the football world cup?") == []
     assert await TitansRetriever(memory).aretrieve("Who won the football world cup?") == []
     with TitansMemory.open(":memory:", tenant="nobody", reader=reader) as empty:
@@ -118,10 +149,77 @@ def test_a_query_engine_answers_from_it(memory):
     assert response.source_nodes[0].node.node_id == "code"
 
 
-async def test_async_leaves_the_event_loop_free(memory):
+async def test_trap_15_async_leaves_the_event_loop_free(memory):
     with locked(memory) as release:
         task = asyncio.create_task(TitansRetriever(memory).aretrieve(QUERY))
         await asyncio.sleep(0.1)
         assert not task.done()
         release()
         assert await task
+
+
+async def test_trap_15_opening_a_users_memory_leaves_it_free_too(bank, monkeypatch):
+    tenant = bank.tenant
+
+    def slowly(name):
+        time.sleep(READING)
+        return tenant(name)
+
+    monkeypatch.setattr(bank, "tenant", slowly)
+    retriever = TitansRetriever(bank, user_id="alice")  # opens nothing
+    assert bank.tenants() == []
+    assert await longest_stop_during(retriever.aretrieve(QUERY)) < 0.8 * READING
+
+
+@pytest.fixture
+def bank(reader, tmp_path):
+    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
+        yield bank
+
+
+async def test_trap_19_every_user_has_a_retriever_of_their_own(bank):
+    bank.tenant("alice").memorize("The secret code is X-8-DELTA-9.")
+    alice, bruno = (TitansRetriever(bank, user_id=user) for user in ("alice", "bruno"))
+    assert [node.node.text for node in alice.retrieve(QUERY)] == ["The secret code is X-8-DELTA-9."]
+    assert bruno.retrieve(QUERY) == await bruno.aretrieve(QUERY) == []
+    assert await alice.aretrieve(QUERY) == alice.retrieve(QUERY)
+
+
+def test_nobodys_memory_and_another_users_are_refused_at_once(bank, memory):
+    with pytest.raises(InvalidTenantError, match="user_id"):
+        TitansRetriever(bank)
+    with pytest.raises(InvalidTenantError, match="'bruno'"):
+        TitansRetriever(memory, user_id="bruno")
+    assert TitansRetriever(memory, user_id="alice").retrieve(QUERY)
+
+
+def test_a_closed_memory_says_so(reader):
+    memory = TitansMemory.open(":memory:", tenant="alice", reader=reader)
+    memory.close()
+    with pytest.raises(ClosedMemoryError):
+        TitansRetriever(memory).retrieve(QUERY)
+
+
+class Seen(BaseEventHandler):
+    """Keeps what LlamaIndex's dispatcher tells of our memories."""
+
+    events: list = Field(default_factory=list)
+
+    def handle(self, event, **kwargs):
+        if isinstance(event, TitansRecallEvent):
+            self.events.append(event)
+
+
+async def test_trap_24_the_dispatcher_is_told_of_each_recall_without_the_text(memory):
+    seen, dispatcher = Seen(), get_dispatcher()
+    dispatcher.add_event_handler(seen)
+    try:
+        TitansRetriever(memory).retrieve(QUERY)
+        await TitansRetriever(memory).aretrieve("Who won the football world cup?")
+    finally:
+        dispatcher.event_handlers.remove(seen)
+    first, second = seen.events
+    assert (first.tenant, first.confidence, first.recalls) == ("alice", "high", 4)
+    assert second.confidence == "none"
+    assert 0 < first.seconds < 10
+    assert "code" not in str(first)

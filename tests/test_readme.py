@@ -39,5 +39,10 @@ def test_a_memory_takes_three_lines(what):
     assert all(line.endswith("# +") for line in lines if "titans_core" in line or "memory(" in line)
 
 
+def test_a_memory_of_a_chat_engine_takes_one_line():
+    [block] = [block for block in BLOCKS if "SimpleChatEngine" in block and "# +" in block]
+    assert sum(line.endswith("# +") for line in block.splitlines()) == 1
+
+
 def test_it_stays_short():
     assert len(README.splitlines()) <= 200

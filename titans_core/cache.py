@@ -53,6 +53,11 @@ class Cache:
         self._epoch = -1  # none yet: the first catch_up begins one
         self.catch_up()
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Epoch and last position of the log, as far as they are known here."""
+        return self._epoch, self.position
+
     def catch_up(self) -> None:
         """Learn what this or another process has appended; start anew if turns were forgotten."""
         epoch, position = self._log.head()

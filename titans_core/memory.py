@@ -125,6 +125,11 @@ class TitansMemory:
         return self._reader.fingerprint
 
     @property
+    def version(self) -> tuple[int, int]:
+        """Changes with every turn that is memorized, forgotten or given another text, as far as it is known here."""
+        return self._cache.version
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed

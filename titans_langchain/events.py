@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from titans_core import Memorized, Recollection, TitansMemory, Turn
 
+LOGGER = "titans_langchain"
+"""Where a memory that fails is told of."""
+
 RECALLED = "titans_recall"
 MEMORIZED = "titans_memorize"
 

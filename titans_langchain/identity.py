@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 from titans_core.errors import InvalidTenantError
+from titans_core.users import memory_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
-    from titans_core import MemoryBank, TitansMemory
-
-    Source: TypeAlias = TitansMemory | MemoryBank
-else:
-    Source = Any  # the real classes would load torch with this module
+    from titans_core import TitansMemory
+    from titans_core.users import Source
 
 NAMESPACES = "langgraph:store/"
 """What the tenants of a `TitansStore` begin with; no user may be named so."""
+
+_MISSING = 'The run names no user: pass config={"configurable": {"user_id": …}}, or a context with a user_id.'
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Caller:
         """Read the caller from a run.
 
         The user is named by `config["configurable"]["user_id"]`, by `user_id` of the run's context (a dataclass or a
-        mapping), or by the identity that a LangGraph server has authenticated. Those that are there must agree.
+        mapping), or by the identity that a LangGraph server has authenticated. Those that are there must agree: what
+        a client writes into the config cannot overrule the server.
 
         Args:
             config: the run's config.
@@ -49,11 +50,10 @@ class Caller:
             InvalidTenantError: two of them name different users, or one is not a text that may name a user.
         """
         configurable = (config or {}).get("configurable") or {}
-        context, server = getattr(runtime, "context", None), getattr(runtime, "server_info", None)
         named = {
             "config['configurable']['user_id']": configurable.get("user_id"),
-            "the context's user_id": _field(context, "user_id"),
-            "the server's user": _field(_field(server, "user"), "identity"),
+            "the context's user_id": _field(getattr(runtime, "context", None), "user_id"),
+            "the server's user": _field(configurable.get("langgraph_auth_user"), "identity"),
         }
         named = {place: user for place, user in named.items() if user is not None}
         for place, user in named.items():
@@ -75,18 +75,7 @@ class Caller:
             InvalidTenantError: the user is missing, or another than the memory's.
             StorageError: the memory cannot be opened.
         """
-        if isinstance(source.tenant, str):
-            if self.user not in (None, source.tenant):
-                raise InvalidTenantError(
-                    f"This is the memory of {source.tenant!r}, the run is of {self.user!r}; for several users give a "
-                    "MemoryBank."
-                )
-            return source
-        if self.user is None:
-            raise InvalidTenantError(
-                'The run names no user: pass config={"configurable": {"user_id": …}}, or a context with a user_id.'
-            )
-        return source.tenant(self.user)
+        return memory_of(source, self.user, missing=_MISSING)
 
     async def amemory(self, source: Source) -> TitansMemory:
         """`memory` off the event loop."""

@@ -14,11 +14,11 @@ from langgraph.config import get_config
 from typing_extensions import override
 
 from titans_core.errors import InvalidQueryError
+from titans_core.failing import going_on
 from titans_core.types import LINE, Confidence
 from titans_langchain import events
 from titans_langchain.conversation import ROLES, Role, aremember, latest, question, remember, said, with_block
-from titans_langchain.failing import going_on
-from titans_langchain.identity import Caller, Source
+from titans_langchain.identity import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from langgraph.runtime import Runtime
 
     from titans_core import Recollection
+    from titans_core.users import Source
 
 T = TypeVar("T")
 
@@ -137,7 +138,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         def recall() -> Recollection:
             return events.recall(caller.memory(self.memory), asked.text, config, **self._limits_for(state))
 
-        with going_on("recall"):
+        with going_on("recall", logger=events.LOGGER):
             found = self._within(recall)
         return self._update(state, asked, found)
 
@@ -148,7 +149,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
             return None
         config, found = get_config(), None
         caller = Caller.of(config, runtime)
-        with going_on("recall"):
+        with going_on("recall", logger=events.LOGGER):
             async with asyncio.timeout(self._timeout):
                 memory = await caller.amemory(self.memory)
                 found = await events.arecall(memory, asked.text, config, **self._limits_for(state))
@@ -179,7 +180,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
             remember(caller.memory(self.memory), messages, caller.thread, config)
 
         if messages:
-            with going_on("memorize"):
+            with going_on("memorize", logger=events.LOGGER):
                 self._within(memorize)
         return None
 
@@ -189,7 +190,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         config = get_config()
         caller = Caller.of(config, runtime)
         if messages := latest(state["messages"], self._roles):
-            with going_on("memorize"):
+            with going_on("memorize", logger=events.LOGGER):
                 async with asyncio.timeout(self._timeout):
                     memory = await caller.amemory(self.memory)
                     await aremember(memory, messages, caller.thread, config)

@@ -10,12 +10,14 @@ from langgraph.runtime import get_runtime
 
 from titans_langchain import events
 from titans_langchain.conversation import ROLES, Role, aremember, latest, question, remember, said
-from titans_langchain.identity import Caller, Source
+from titans_langchain.identity import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from langchain_core.messages import BaseMessage
+
+    from titans_core.users import Source
 
 
 def recall_node(

@@ -12,8 +12,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from titans_core import Confidence
+from titans_core.users import Source  # noqa: TC001  # pydantic reads the fields' types at run time
 from titans_langchain import events
-from titans_langchain.identity import NOBODY, Caller, Source
+from titans_langchain.identity import NOBODY, Caller
 from titans_langchain.messages import MESSAGE_KEY
 
 if TYPE_CHECKING:

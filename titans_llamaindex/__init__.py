@@ -1,4 +1,4 @@
-"""Titans memory for LlamaIndex: a chat memory for engines and agents, and a retriever.
+"""Titans memory for LlamaIndex: docs/llamaindex.md says what to take where.
 
     from titans_core import TitansMemory
     from titans_llamaindex import TitansChatMemory
@@ -16,16 +16,42 @@ from titans_core import __version__
 from titans_core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from titans_llamaindex.block import LearningMemory, TitansMemoryBlock
+    from titans_llamaindex.events import TitansFailureEvent, TitansMemorizeEvent, TitansRecallEvent
     from titans_llamaindex.memory import TitansChatMemory
+    from titans_llamaindex.postprocessor import ConfidencePostprocessor
     from titans_llamaindex.retriever import TitansRetriever
+    from titans_llamaindex.tools import create_forget_tool, create_memorize_tool, create_recall_tool
 
-__all__ = ["TitansChatMemory", "TitansRetriever", "__version__"]
+__all__ = [
+    "ConfidencePostprocessor",
+    "LearningMemory",
+    "TitansChatMemory",
+    "TitansFailureEvent",
+    "TitansMemorizeEvent",
+    "TitansMemoryBlock",
+    "TitansRecallEvent",
+    "TitansRetriever",
+    "__version__",
+    "create_forget_tool",
+    "create_memorize_tool",
+    "create_recall_tool",
+]
 
 __getattr__ = lazy_names(
     __name__,
     {
+        "ConfidencePostprocessor": "titans_llamaindex.postprocessor",
+        "LearningMemory": "titans_llamaindex.block",
         "TitansChatMemory": "titans_llamaindex.memory",
+        "TitansFailureEvent": "titans_llamaindex.events",
+        "TitansMemorizeEvent": "titans_llamaindex.events",
+        "TitansMemoryBlock": "titans_llamaindex.block",
+        "TitansRecallEvent": "titans_llamaindex.events",
         "TitansRetriever": "titans_llamaindex.retriever",
+        "create_forget_tool": "titans_llamaindex.tools",
+        "create_memorize_tool": "titans_llamaindex.tools",
+        "create_recall_tool": "titans_llamaindex.tools",
     },
     extras={"llama_index": "llamaindex"},
 )

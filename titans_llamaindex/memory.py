@@ -4,29 +4,59 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable  # noqa: TC003  # pydantic reads it
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, cast
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.memory.types import BaseMemory
 from llama_index.core.utils import get_tokenizer
 
 import titans_core
+from titans_core import Confidence
 from titans_core.errors import InvalidQueryError, StorageError, UnsupportedUrlError
-from titans_llamaindex.messages import turn_of, unseen
+from titans_core.failing import going_on
+from titans_core.types import LINE
+from titans_core.users import memory_of
+from titans_llamaindex import events
+from titans_llamaindex.messages import said_in, turn_of, unseen
+from titans_llamaindex.owner import MISSING
 from titans_llamaindex.request import Request
+from titans_llamaindex.retriever import TitansRetriever
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from llama_index.core.llms.llm import LLM
 
-    from titans_core import TitansMemory, Turn
+    from titans_core import Recollection, TitansMemory, Turn
+    from titans_core.users import Source
 
+_NO_FILE = ":memory:"
 _TOKEN_LIMIT = 3000  # what LlamaIndex takes where it does not know the model
 _HISTORY_SHARE = 0.75  # of the model's context window; the rest is for prompts and the answer
+
+
+class _Asked(NamedTuple):
+    """What was recalled for a question, until something else is said.
+
+    A question's own turn changes what the memory makes of it: its words are no longer new. Simple engines and agents
+    put the question before they get the history, so it is asked before it is memorized. Agents get it several times.
+    """
+
+    query: str
+    version: tuple[int, int]  # of the memory, with the question's own turn once that is in it
+    found: Recollection
+
+
+# By handle. A workflow that goes on with a used context saves the memory in it and loads it, in the same process: what
+# it gets must be the memory that its caller has.
+_LIVE: WeakValueDictionary[str, TitansChatMemory] = WeakValueDictionary()
 
 
 class TitansChatMemory(BaseMemory):
@@ -40,27 +70,45 @@ class TitansChatMemory(BaseMemory):
     of its own at the end. There is never a second system message. What `get` returns is a copy: nothing that an
     engine does to it reaches the memory.
 
-    One object is one conversation. Build it with `from_defaults`.
+    One object is one conversation. Build it with `from_defaults`. An agent's context keeps the memory that it was
+    first run with: to give it another, begin another context.
+
+    A memory that fails is logged as a warning of the logger "titans_llamaindex" and told as a `TitansFailureEvent`;
+    the conversation goes on without it.
 
     Attributes:
         session_id: names the conversation in the memory; not empty.
         token_limit: tokens of history and recalls together, >= 1. A longer last turn comes back whole.
-        k: recalls at most, >= 1; together they take at most a quarter of the token limit.
+        k: recalls at most, >= 1.
+        min_confidence: "high" recalls only what can be trusted, "low" also what may be relevant, under that label.
+        recall_token_limit: of the token limit, what recalls may take together, >= 1; None for a quarter.
+        template: for one recall, see `Recollection.as_text`.
+        roles: whose messages are memorized, of "user", "assistant" and "tool".
+        raise_errors: whether a memory that fails raises; then a message that could not be memorized is not added.
         tokenizer_fn: text to tokens, for counting.
     """
 
     session_id: str = Field(default_factory=lambda: str(uuid4()), min_length=1)
     token_limit: int = Field(default=_TOKEN_LIMIT, ge=1)
     k: int = Field(default=5, ge=1)
+    min_confidence: Literal["high", "low"] = "low"
+    recall_token_limit: int | None = Field(default=None, ge=1)
+    template: str = LINE
+    roles: list[Literal["user", "assistant", "tool"]] = Field(default=["user", "assistant"])
+    raise_errors: bool = False
     tokenizer_fn: Callable[[str], list[Any]] = Field(default_factory=get_tokenizer, exclude=True)
 
     _memory: TitansMemory = PrivateAttr()
     # Changed by one list operation at a time, which is atomic: engines put streamed answers from a thread.
     _messages: list[ChatMessage] = PrivateAttr(default_factory=list)
+    _asked: _Asked | None = PrivateAttr(default=None)
+    _handle: str = PrivateAttr()
 
-    def __init__(self, *, memory: TitansMemory, **data: Any) -> None:
+    def __init__(self, *, memory: Source, user_id: str | None = None, **data: Any) -> None:
         super().__init__(**data)
-        self._memory = memory
+        self.template.format(source="", speaker="", date="", id="", text="", passage="")  # a wrong name fails here
+        self._memory = memory_of(memory, user_id, missing=MISSING)
+        self._live(str(uuid4()))
 
     @classmethod
     def class_name(cls) -> str:
@@ -68,30 +116,34 @@ class TitansChatMemory(BaseMemory):
         return "TitansChatMemory"
 
     @classmethod
-    def from_defaults(  # type: ignore[override]  # a misspelt option is an error, not lost in **kwargs
+    def from_defaults(
         cls,
-        memory: TitansMemory | None = None,
+        memory: Source | None = None,
         *,
+        user_id: str | None = None,
         session_id: str | None = None,
         chat_history: Sequence[ChatMessage] | None = None,
         token_limit: int | None = None,
         llm: LLM | None = None,
         tokenizer_fn: Callable[[str], list[Any]] | None = None,
-        k: int = 5,
+        **options: Any,
     ) -> Self:
         """Build a chat memory over an open memory.
 
         Args:
-            memory: of one tenant; stays the caller's to close.
+            memory: a bank for many users, or the open memory of one; stays the caller's to close.
+            user_id: whose conversation it is; a bank needs it, and no other user is ever taken instead.
             session_id: names this conversation; give the same one when it goes on later. None makes one.
             chat_history: messages to begin with; those new to the session are memorized.
             token_limit: see the class; None takes three quarters of the model's context, or 3000 tokens.
             llm: the model that will be given the history, for its context window.
             tokenizer_fn: see the class; None takes LlamaIndex's, which differs from most local models'.
-            k: see the class.
+            **options: the class's other attributes.
 
         Raises:
-            TypeError: `memory` is missing.
+            TypeError: `memory` is missing, or there is no option of this name.
+            InvalidTenantError: `user_id` is missing, or another than the memory's.
+            ValueError: an option is out of range.
         """
         if memory is None:
             raise TypeError(
@@ -100,9 +152,11 @@ class TitansChatMemory(BaseMemory):
             )
         if token_limit is None:
             token_limit = int(llm.metadata.context_window * _HISTORY_SHARE) if llm else _TOKEN_LIMIT
-        options = {"session_id": session_id, "tokenizer_fn": tokenizer_fn}
-        given = {name: value for name, value in options.items() if value is not None}
-        made = cls(memory=memory, token_limit=token_limit, k=k, **given)
+        if unknown := set(options) - set(cls.model_fields):
+            raise TypeError(f"{cls.__name__} has no option {', '.join(sorted(unknown))}.")
+        options |= {"session_id": session_id} if session_id is not None else {}
+        options |= {"tokenizer_fn": tokenizer_fn} if tokenizer_fn is not None else {}
+        made = cls(memory=memory, user_id=user_id, token_limit=token_limit, **options)
         if chat_history:
             made.set(list(chat_history))
         return made
@@ -113,7 +167,7 @@ class TitansChatMemory(BaseMemory):
         return self._memory
 
     def put(self, message: ChatMessage) -> None:
-        """Memorize a message and add it to the conversation; on an error neither has happened."""
+        """Memorize a message and add it to the conversation."""
         self.put_messages([message])
 
     async def aput(self, message: ChatMessage) -> None:
@@ -123,14 +177,20 @@ class TitansChatMemory(BaseMemory):
     def put_messages(self, messages: list[ChatMessage]) -> None:
         """`put` for several messages; faster than one by one."""
         messages = copy.deepcopy(messages)
-        self._memory.memorize_many(self._turns(messages))
-        self._messages.extend(messages)
+        with suppress(InvalidQueryError):  # what cannot be asked cannot be memorized either, which says so better
+            self._found(self._with(messages))
+        with self._going_on("memorize"):
+            events.memorize(self._memory, self._turns(messages))
+        self._add(messages)
 
     async def aput_messages(self, messages: list[ChatMessage]) -> None:
         """`put_messages` off the event loop."""
         messages = copy.deepcopy(messages)
-        await self._memory.amemorize_many(self._turns(messages))
-        self._messages.extend(messages)
+        with suppress(InvalidQueryError):
+            await self._afound(self._with(messages))
+        with self._going_on("memorize"):
+            await events.amemorize(self._memory, self._turns(messages))
+        self._add(messages)
 
     def get(
         self,
@@ -151,9 +211,7 @@ class TitansChatMemory(BaseMemory):
             InvalidQueryError: `initial_token_count` exceeds the limit (a ValueError).
         """
         request = self._request(input, initial_token_count)
-        if not request.query:
-            return request.respond(None)
-        return request.respond(self._memory.recall(request.query, k=self.k, except_texts=request.known))
+        return request.respond(self._trusted(self._found(request)))
 
     async def aget(
         self,
@@ -163,9 +221,7 @@ class TitansChatMemory(BaseMemory):
     ) -> list[ChatMessage]:
         """`get` off the event loop."""
         request = self._request(input, initial_token_count)
-        if not request.query:
-            return request.respond(None)
-        return request.respond(await self._memory.arecall(request.query, k=self.k, except_texts=request.known))
+        return request.respond(self._trusted(await self._afound(request)))
 
     def get_all(self) -> list[ChatMessage]:
         """The whole conversation, without recalls; copies."""
@@ -178,62 +234,88 @@ class TitansChatMemory(BaseMemory):
     def set(self, messages: list[ChatMessage]) -> None:
         """Replace the conversation; what is new to the session is memorized."""
         messages = copy.deepcopy(messages)
-        stored = self._memory.turns(session=self.session_id)
-        self._memory.memorize_many(unseen(self._turns(messages), stored))
-        self._messages[:] = messages
+        with self._going_on("memorize"):
+            stored = self._memory.turns(session=self.session_id)
+            events.memorize(self._memory, unseen(self._turns(messages), stored))
+        self._replace(messages)
 
     async def aset(self, messages: list[ChatMessage]) -> None:
         """`set` off the event loop."""
         messages = copy.deepcopy(messages)
-        stored = await self._memory.aturns(session=self.session_id)
-        await self._memory.amemorize_many(unseen(self._turns(messages), stored))
-        self._messages[:] = messages
+        with self._going_on("memorize"):
+            stored = await self._memory.aturns(session=self.session_id)
+            await events.amemorize(self._memory, unseen(self._turns(messages), stored))
+        self._replace(messages)
 
     def reset(self) -> None:
-        """Clear the conversation. What was memorized stays; `memory.forget` erases it."""
-        self._messages.clear()
+        """Clear the conversation. What was memorized stays; `erase` and `memory.forget` delete it."""
+        self._replace([])
 
     async def areset(self) -> None:
         """`reset`; nothing in it waits."""
         self.reset()
 
-    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Where the memory is, the limits and the conversation, as JSON values; not the tokenizer.
+    def erase(self) -> int:
+        """Clear the conversation, and delete all that this user ever said, in all sessions, from the disk.
 
-        Raises:
-            UnsupportedUrlError: a memory at ":memory:" would be empty when it is loaded.
+        Returns:
+            How many turns were deleted.
         """
-        if self._memory.url == ":memory:":
-            raise UnsupportedUrlError('A memory at ":memory:" ends with its process; to save it, open a path.')
+        self._replace([])
+        return self._memory.forget(except_texts=())
+
+    async def aerase(self) -> int:
+        """`erase` off the event loop."""
+        self._replace([])
+        return await self._memory.aforget(except_texts=())
+
+    def as_retriever(self, **options: Any) -> TitansRetriever:
+        """A retriever over the same memory.
+
+        Args:
+            **options: of `TitansRetriever`.
+        """
+        return TitansRetriever(self._memory, **options)
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Where the memory is, the limits and the conversation, as JSON values; not the tokenizer."""
         return {
             **super().to_dict(**kwargs),
-            "url": str(Path(self._memory.url).absolute()),
+            "url": self.url,
             "tenant": self._memory.tenant,
+            "handle": self._handle,
             "chat_history": [message.model_dump(mode="json") for message in self._messages],
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
-        """Load what `to_dict` made; opens the memory's file, with the default reader.
+        """Load what `to_dict` made.
+
+        In the process that made it, over the same open memory, and the object itself if its conversation has not
+        gone on since. Elsewhere the memory's file is opened, with the default reader.
 
         Args:
             data: left unchanged.
             kwargs: replace values of `data`; `memory=` is used instead of opening the file.
 
         Raises:
-            StorageError: `data` does not say where the memory is, or its file is gone.
+            StorageError: `data` does not say where the memory is, or it is gone: a file, or a memory at ":memory:",
+                which ends with its process.
         """
         data = {**data, **kwargs}
         data.pop("class_name", None)
-        url, tenant = data.pop("url", None), data.pop("tenant", None)
+        url, tenant, handle = data.pop("url", None), data.pop("tenant", None), data.pop("handle", None)
         history = [ChatMessage.model_validate(message) for message in data.pop("chat_history", [])]
+        live = _LIVE.get(handle or "")
+        if live and (live.memory.closed or (live.url, live.memory.tenant) != (url, tenant)):
+            live = None
+        if live and not kwargs and live.get_all() == history:
+            return cast("Self", live)
         if "memory" not in data:
-            # Opening would begin an empty memory without a word.
-            if not url or not Path(url).exists():
-                raise StorageError(f"No memory is at {url!r}: restore its file, or pass `memory=`.")
-            data["memory"] = titans_core.TitansMemory.open(url, tenant=tenant)
+            data["memory"] = live.memory if live else _opened(url, tenant)
         made = cls(**data)
         made._messages = history
+        made._live(handle or made._handle)
         return made
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -244,14 +326,85 @@ class TitansChatMemory(BaseMemory):
         # Pickling by value would drop the open file without a word.
         return type(self).from_dict, (self.to_dict(),)
 
-    def _turns(self, messages: Iterable[ChatMessage]) -> list[Turn]:
-        return [turn for message in messages if (turn := turn_of(message, self.session_id))]
+    @property
+    def url(self) -> str:
+        """Where the memory is, from anywhere on this machine."""
+        url = self._memory.url
+        return url if url == _NO_FILE else str(Path(url).absolute())
 
-    def _request(self, question: str | ChatMessage | None, initial_token_count: int) -> Request:
+    def _live(self, handle: str) -> None:
+        """Be the one that is meant by a handle."""
+        self._handle = handle
+        _LIVE[handle] = self
+
+    def _add(self, messages: list[ChatMessage]) -> None:
+        self._messages.extend(messages)
+        if self._asked:
+            own = [said_in(message).strip() for message in messages] == [self._asked.query]
+            self._asked = self._asked._replace(version=self._memory.version) if own else None
+
+    def _replace(self, messages: list[ChatMessage]) -> None:
+        self._messages[:] = messages
+        self._asked = None
+
+    def _with(self, messages: list[ChatMessage]) -> Request | None:
+        """The request once these messages are there, if they are a question, which is going to be memorized."""
+        if [message.role for message in messages] != [MessageRole.USER] or "user" not in self.roles:
+            return None
+        return self._request(None, 0, [*self._messages, *messages])
+
+    def _found(self, request: Request | None) -> Recollection | None:
+        if request is None or not request.query:
+            return None
+        if found := self._known(request):
+            return found
+        with self._going_on("recall"):
+            found = events.recall(self._memory, request.query, k=self.k, except_texts=request.known)
+            self._asked = _Asked(request.query, self._memory.version, found)
+        return found
+
+    async def _afound(self, request: Request | None) -> Recollection | None:
+        if request is None or not request.query:
+            return None
+        if found := self._known(request):
+            return found
+        with self._going_on("recall"):
+            found = await events.arecall(self._memory, request.query, k=self.k, except_texts=request.known)
+            self._asked = _Asked(request.query, self._memory.version, found)
+        return found
+
+    def _known(self, request: Request) -> Recollection | None:
+        """What was recalled for this question already."""
+        asked = self._asked
+        return asked.found if asked and asked[:2] == (request.query, self._memory.version) else None
+
+    def _turns(self, messages: Iterable[ChatMessage]) -> list[Turn]:
+        return [turn for message in messages if (turn := turn_of(message, self.session_id, self.roles))]
+
+    def _trusted(self, found: Recollection | None) -> Recollection | None:
+        return found if found and found.confidence in (Confidence.HIGH, self.min_confidence) else None
+
+    def _going_on(self, what: str) -> AbstractContextManager[None]:
+        but = (Exception,) if self.raise_errors else ()
+        return going_on(what, *but, logger="titans_llamaindex", tell=partial(events.failed, what))
+
+    def _request(
+        self, question: str | ChatMessage | None, initial_token_count: int, history: list[ChatMessage] | None = None
+    ) -> Request:
         room = self.token_limit - initial_token_count
         if room < 0:
             raise InvalidQueryError(
                 f"Initial token count exceeds token limit ({initial_token_count} > {self.token_limit}): "
                 "shorten the system prompt or raise `token_limit`."
             )
-        return Request(list(self._messages), question, room, self.tokenizer_fn)
+        history = list(self._messages) if history is None else history
+        return Request(history, question, room, self.tokenizer_fn, self.recall_token_limit, self.template)
+
+
+def _opened(url: str | None, tenant: str) -> TitansMemory:
+    if url == _NO_FILE:
+        raise UnsupportedUrlError('A memory at ":memory:" ended with its process; to save one, open a path.')
+    # Opening would begin an empty memory without a word.
+    if not url or not Path(url).exists():
+        raise StorageError(f"No memory is at {url!r}: restore its file, or pass `memory=`.")
+    return titans_core.TitansMemory.open(url, tenant=tenant)

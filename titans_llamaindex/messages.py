@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,24 +10,41 @@ from typing import TYPE_CHECKING
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 
 from titans_core import Turn
+from titans_core.types import LINE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from titans_core import Recollection
+
+ROLES = ("user", "assistant")
+"""Whose messages are memorized unless something else is asked for."""
 
 _ASSISTANTS = frozenset({MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL})
 _ANSWERS = _ASSISTANTS | {MessageRole.TOOL, MessageRole.FUNCTION}
 
 
-def turn_of(message: ChatMessage, session: str) -> Turn | None:
-    """The turn to memorize, or None: only what the user or the assistant says in words is memorized."""
-    text = message.content
-    if not text or not text.strip():
-        return None
-    if message.role == MessageRole.USER:
-        return Turn(text, speaker="user", session=session)
-    return Turn(text, speaker="assistant", session=session) if message.role in _ASSISTANTS else None
+# What a ReAct agent puts as its answer: its reasoning, and what it then says.
+_REASONED = re.compile(r"\AThought:.*^Answer:(.*)\Z", re.DOTALL | re.MULTILINE)
+
+
+def said_in(message: ChatMessage) -> str:
+    """What a message says in words; of a ReAct agent's answer what it says after its reasoning."""
+    text = message.content or ""
+    reasoned = _REASONED.match(text) if message.role in _ASSISTANTS else None
+    return reasoned[1].strip() if reasoned else text
+
+
+def turn_of(message: ChatMessage, session: str | None, roles: Collection[str] = ROLES) -> Turn | None:
+    """The turn to memorize, or None: only what is said in words, by these roles, is memorized."""
+    text, role = said_in(message), _role(message)
+    return Turn(text, speaker=role, session=session) if role in roles and text.strip() else None
+
+
+def _role(message: ChatMessage) -> str:
+    if message.role in _ASSISTANTS:
+        return "assistant"
+    return "tool" if message.role in _ANSWERS else str(message.role.value)
 
 
 def unseen(turns: Iterable[Turn], stored: Iterable[Turn]) -> list[Turn]:
@@ -69,17 +87,18 @@ def words(message: ChatMessage) -> str:
     return " ".join([message.content or "", *(f"{call.tool_name} {call.tool_kwargs}" for call in calls)])
 
 
-def quote(found: Recollection, fits: Callable[[str], bool]) -> str:
+def quote(found: Recollection, fits: Callable[[str], bool], template: str = LINE) -> str:
     """The recalls as one labelled block of text, safe in a template.
 
     Args:
         found: recalls under a label.
         fits: whether a block is short enough; recalls are left out from the end until it is.
+        template: for one recall, see `Recollection.as_text`.
 
     Returns:
         The block, or "" if not even the best recall fits.
     """
-    blocks = (replace(found, recalls=found.recalls[:n]).as_text() for n in range(len(found), 0, -1))
+    blocks = (replace(found, recalls=found.recalls[:n]).as_text(template) for n in range(len(found), 0, -1))
     return next((block for block in blocks if fits(block)), "")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from titans_llamaindex.messages import insert, quote, window, words
+from titans_llamaindex.messages import insert, quote, said_in, window, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +29,16 @@ class Request:
         question: what the caller named; None for the last user message.
         room: tokens for history and recalls together, >= 0.
         tokenizer: text to tokens, for counting.
+        budget: of the room, for recalls; None for a quarter.
+        template: for one recall.
     """
 
     history: list[ChatMessage]
     question: str | ChatMessage | None
     room: int
     tokenizer: Callable[[str], list[Any]]
+    budget: int | None
+    template: str
 
     @cached_property
     def query(self) -> str:
@@ -47,7 +51,7 @@ class Request:
     @cached_property
     def known(self) -> list[str]:
         """Texts that must not be recalled: the model is given them anyway."""
-        return [self.query, *(message.content for message in self._kept if message.content)]
+        return [self.query, *filter(None, map(said_in, self._kept))]
 
     def respond(self, found: Recollection | None) -> list[ChatMessage]:
         """Copies of the newest messages that fit, with the recalls that they do not hold themselves.
@@ -55,7 +59,10 @@ class Request:
         Args:
             found: the recalls for `query` without `known`, or None if that is "".
         """
-        block = quote(found, lambda block: len(self.tokenizer(block)) <= self._budget) if found is not None else ""
+        if found is not None:
+            # It may have been found before the history was as it is now.
+            found = replace(found, recalls=tuple(recall for recall in found if recall.text not in self.known))
+        block = quote(found, self._fits, self.template) if found is not None else ""
         if not block:
             return copy.deepcopy(window(self.history, self.room, self._tokens))
         return insert(copy.deepcopy(self._kept), block, asks_next=self.question is not None)
@@ -66,7 +73,10 @@ class Request:
 
     @property
     def _budget(self) -> int:
-        return int(self.room * _RECALL_SHARE)
+        return int(self.room * _RECALL_SHARE) if self.budget is None else min(self.budget, self.room)
+
+    def _fits(self, block: str) -> bool:
+        return len(self.tokenizer(block)) <= self._budget
 
     def _tokens(self, message: ChatMessage) -> int:
         return len(self.tokenizer(words(message)))
