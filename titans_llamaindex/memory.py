@@ -7,7 +7,7 @@ from collections.abc import Callable  # noqa: TC003  # pydantic reads it
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -309,8 +309,8 @@ class TitansChatMemory(BaseMemory):
         live = _LIVE.get(handle or "")
         if live and (live.memory.closed or (live.url, live.memory.tenant) != (url, tenant)):
             live = None
-        if live and not kwargs and live.get_all() == history:
-            return cast("Self", live)
+        if isinstance(live, cls) and not kwargs and live.get_all() == history:
+            return live
         if "memory" not in data:
             data["memory"] = live.memory if live else _opened(url, tenant)
         made = cls(**data)
@@ -339,9 +339,9 @@ class TitansChatMemory(BaseMemory):
 
     def _add(self, messages: list[ChatMessage]) -> None:
         self._messages.extend(messages)
-        if self._asked:
-            own = [said_in(message).strip() for message in messages] == [self._asked.query]
-            self._asked = self._asked._replace(version=self._memory.version) if own else None
+        if asked := self._asked:  # read once: a stream's thread may put at the same time
+            own = [said_in(message).strip() for message in messages] == [asked.query]
+            self._asked = asked._replace(version=self._memory.version) if own else None
 
     def _replace(self, messages: list[ChatMessage]) -> None:
         self._messages[:] = messages
