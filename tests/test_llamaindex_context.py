@@ -140,6 +140,16 @@ async def test_trap_07_a_used_context_keeps_a_memory_that_has_no_file(memory):
     assert CODE in agent.llm.prompts[-1]
 
 
+async def test_trap_08_a_used_context_keeps_its_memory_whichever_is_given(chat):
+    context = Context(agent := build())
+    await agent.run("Hello!", memory=chat, ctx=context)
+    another = TitansChatMemory.from_defaults(memory=chat.memory, session_id="another")
+    await agent.run("Hello again!", memory=another, ctx=context)
+    assert await context.store.get("memory") is chat
+    assert another.get_all() == []
+    assert "begin another context" in " ".join((TitansChatMemory.__doc__ or "").split())
+
+
 async def test_with_a_chat_memory_buffer_a_saved_context_forgets_with_a_warning():
     context = Context(agent := build())
     await agent.run("Hello!", memory=ChatMemoryBuffer.from_defaults(), ctx=context)
