@@ -12,7 +12,7 @@ import time
 import pytest
 from looping import READING
 
-from titans_core import TitansMemory
+from titans_core import MemoryBank, TitansMemory
 from titans_core.reading import CausalLM, EncoderReader, load_causal_lm, load_reader
 
 
@@ -41,15 +41,39 @@ def memory(reader):
 
 
 @pytest.fixture
-def slow_memory(reader):
+def bank(reader, tmp_path):
+    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
+        yield bank
+
+
+@pytest.fixture
+def opened_slowly(bank, monkeypatch):
+    """A bank that takes its time to open a user's memory."""
+    tenant = bank.tenant
+
+    def slowly(name):
+        time.sleep(READING)
+        return tenant(name)
+
+    monkeypatch.setattr(bank, "tenant", slowly)
+    return bank
+
+
+@pytest.fixture
+def slow_reader(reader):
     class SlowReader:
         """The real reader, on a slow machine."""
 
-        dim, fingerprint = reader.dim, reader.fingerprint
+        dim, fingerprint, count_tokens = reader.dim, reader.fingerprint, reader.count_tokens
 
         def read(self, *args, **kwargs):
             time.sleep(READING)
             return reader.read(*args, **kwargs)
 
-    with TitansMemory.open(":memory:", tenant="alice", reader=SlowReader()) as memory:
+    return SlowReader()
+
+
+@pytest.fixture
+def slow_memory(slow_reader):
+    with TitansMemory.open(":memory:", tenant="alice", reader=slow_reader) as memory:
         yield memory

@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-import time
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -13,32 +12,13 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import ConfigurableField, RunnableGenerator, RunnableLambda, RunnableParallel
 from looping import READING, longest_stop_during
 
-from titans_core import MemoryBank, TitansMemory
+from titans_core import TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError
 from titans_langchain import with_memory
 
 CODE = "The secret code is X-8-DELTA-9."
 ASKED = "What is the secret code?"
 PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief.\n{memory}"), ("human", "{question}")])
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
-
-
-@pytest.fixture
-def opened_slowly(bank, monkeypatch):
-    """A bank that takes its time to open a user's memory."""
-    tenant = bank.tenant
-
-    def slowly(name):
-        time.sleep(READING)
-        return tenant(name)
-
-    monkeypatch.setattr(bank, "tenant", slowly)
-    return bank
 
 
 @pytest.fixture

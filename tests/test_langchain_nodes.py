@@ -2,7 +2,6 @@
 
 import asyncio
 import runpy
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import RetryPolicy
 from looping import READING, longest_stop_during
 
-from titans_core import MemoryBank, TitansMemory
+from titans_core import TitansMemory
 from titans_core.errors import ClosedMemoryError, InvalidTenantError
 from titans_langchain import memorize_node, recall_node
 
@@ -33,25 +32,6 @@ class State(MessagesState):
 @dataclass
 class Context:
     user_id: str
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
-
-
-@pytest.fixture
-def opened_slowly(bank, monkeypatch):
-    """A bank that takes its time to open a user's memory."""
-    tenant = bank.tenant
-
-    def slowly(name):
-        time.sleep(READING)
-        return tenant(name)
-
-    monkeypatch.setattr(bank, "tenant", slowly)
-    return bank
 
 
 def answer(state):

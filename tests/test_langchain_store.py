@@ -6,7 +6,6 @@ import pytest
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
-from titans_core import MemoryBank
 from titans_langchain.store import TitansStore
 
 ALICE = ("memories", "alice")
@@ -39,12 +38,6 @@ ITEMS = {
     "many": {"n": "10", "tags": [], "day": "2026-03-02"},
     "none": {"n": None, "day": "2025-12-31"},
 }
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
 
 
 @pytest.fixture(params=["InMemoryStore", "TitansStore"])

@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from looping import READING, longest_stop_during
 from scripted import ScriptedModel, calls
 
-from titans_core import MemoryBank, TitansMemory
+from titans_core import TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError, UnknownTurnError
 from titans_core.tool_texts import NOTHING
 from titans_langchain import create_forget_tool, create_memorize_tool, create_recall_tool
@@ -30,25 +30,6 @@ ARGUMENTS = [
 @dataclass
 class Context:
     user_id: str
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
-
-
-@pytest.fixture
-def opened_slowly(bank, monkeypatch):
-    """A bank that takes its time to open a user's memory."""
-    tenant = bank.tenant
-
-    def slowly(name):
-        time.sleep(READING)
-        return tenant(name)
-
-    monkeypatch.setattr(bank, "tenant", slowly)
-    return bank
 
 
 def config_of(user, thread="monday", **more):

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from titans_core import MemoryBank, TitansMemory, Turn
+from titans_core import TitansMemory, Turn
 from titans_core.errors import ClosedMemoryError, InvalidTenantError
 from titans_llamaindex import LearningMemory, TitansMemoryBlock
 from titans_llamaindex.events import TitansFailureEvent, TitansMemorizeEvent, TitansRecallEvent
@@ -39,12 +39,6 @@ def loop():
     yield
     asyncio.set_event_loop(None)
     loop.close()
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
 
 
 def user(text):

@@ -5,7 +5,7 @@ import logging
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from titans_core import MemoryBank, TitansMemory
+from titans_core import TitansMemory
 from titans_core.errors import ClosedMemoryError, InvalidTenantError
 from titans_llamaindex import TitansChatMemory
 
@@ -20,12 +20,6 @@ def user(text):
 def given(chat, question=QUESTION):
     """All that a model would be given."""
     return "\n".join(message.content or "" for message in chat.get(question))
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
 
 
 def test_a_bank_needs_a_user_and_serves_no_other(bank):

@@ -15,7 +15,7 @@ from locked import locked
 from looping import READING, longest_stop_during
 from pydantic import Field
 
-from titans_core import MemoryBank, TitansMemory, Turn
+from titans_core import TitansMemory, Turn
 from titans_core.errors import ClosedMemoryError, InvalidQueryError, InvalidTenantError
 from titans_llamaindex import TitansRetriever
 from titans_llamaindex.events import TitansRecallEvent
@@ -169,12 +169,6 @@ async def test_trap_15_opening_a_users_memory_leaves_it_free_too(bank, monkeypat
     retriever = TitansRetriever(bank, user_id="alice")  # opens nothing
     assert bank.tenants() == []
     assert await longest_stop_during(retriever.aretrieve(QUERY)) < 0.8 * READING
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
 
 
 async def test_trap_19_every_user_has_a_retriever_of_their_own(bank):

@@ -1,7 +1,6 @@
 """An agent's tools memorize, recall and forget in the memory of one user."""
 
 import json
-import time
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
@@ -13,7 +12,7 @@ from llama_index.core.llms.mock import MockFunctionCallingLLM
 from looping import READING, longest_stop_during
 from pydantic import Field
 
-from titans_core import MemoryBank, TitansMemory
+from titans_core import TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError, UnknownTurnError
 from titans_core.tool_texts import NOTHING
 from titans_llamaindex import create_forget_tool, create_memorize_tool, create_recall_tool
@@ -30,25 +29,6 @@ ARGUMENTS = [
 
 # LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
 agents = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
-
-
-@pytest.fixture
-def bank(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank:
-        yield bank
-
-
-@pytest.fixture
-def opened_slowly(bank, monkeypatch):
-    """A bank that takes its time to open a user's memory."""
-    tenant = bank.tenant
-
-    def slowly(name):
-        time.sleep(READING)
-        return tenant(name)
-
-    monkeypatch.setattr(bank, "tenant", slowly)
-    return bank
 
 
 async def both(tool, **args):
