@@ -114,3 +114,9 @@ def test_relevance_stays_in_its_range_when_the_first_has_no_share():
     assert replace(found, recalls=(first, second), probability=0.4).relevance == (0.0, 1.0)
     second_first = replace(found, recalls=(replace(first, probability=0.2), second), probability=0.4)
     assert second_first.relevance == (0.4, 0.4)
+
+
+@pytest.mark.parametrize(("label", "reaches"), [("high", ["high", "low"]), ("low", ["low"]), ("none", [])])
+def test_a_label_reaches_those_up_to_it(label, reaches):
+    found = recollection("one", confidence=Confidence(label))
+    assert [minimum for minimum in ("high", "low") if found.reaches(minimum)] == reaches

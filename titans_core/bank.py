@@ -43,7 +43,7 @@ class MemoryBank:
 
     @property
     def reader(self) -> str:
-        """Fingerprint of the model that reads the turns, which begins with the model's name."""
+        """Fingerprint of the model that reads the turns, quantization first."""
         return self._reader.fingerprint
 
     def tenant(self, name: str) -> TitansMemory:

@@ -121,7 +121,7 @@ class TitansMemory:
 
     @property
     def reader(self) -> str:
-        """Fingerprint of the model that reads its turns, which begins with the model's name."""
+        """Fingerprint of the model that reads its turns, quantization first."""
         return self._reader.fingerprint
 
     @property

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LINE = "- {source}: {passage}"
 """How a recall stands in a prompt unless another template is given; see `Recollection.as_text`."""
 
+_FIELDS = ("source", "speaker", "date", "id", "text", "passage")
+
 _HEADINGS = {
     "high": "From earlier conversations; the first is relevant, the others perhaps not:",
     "low": "From earlier conversations; perhaps not relevant, do not rely on it:",
@@ -171,6 +173,10 @@ class Recollection:
         first = self.best.probability
         return tuple(self.probability * min(1.0, recall.probability / first) for recall in self.recalls)
 
+    def reaches(self, minimum: str) -> bool:
+        """Whether the label is at least this one: under "high" only `high` is, under "low" `high` and `low` are."""
+        return self.confidence in (Confidence.HIGH, minimum)
+
     def explain(self) -> str:
         """Why this label, in one or two sentences; `reasons` has the same as numbers."""
         if self.best is None and self.confidence is Confidence.NONE:
@@ -213,13 +219,21 @@ class Recollection:
         return True
 
 
+def check_template(template: str) -> None:
+    """Fail where a template is given, rather than where it is used.
+
+    Raises:
+        KeyError: it names something else than `Recollection.as_text` knows.
+    """
+    template.format_map(dict.fromkeys(_FIELDS, ""))
+
+
 def _line(recall: Recall, template: str) -> str:
     turn = recall.turn
     speaker, date = turn.speaker or "", turn.at.date().isoformat() if turn.at else ""
     source = ", ".join(part for part in (speaker, date) if part) or "somebody"
-    fields = {"source": source, "speaker": speaker, "date": date, "id": recall.id}
-    fields |= {"text": turn.text, "passage": recall.passage}
-    harmless = {name: _SPECIAL.sub(r"\g<0> ", value).replace("\n", "\n  ") for name, value in fields.items()}
+    fields = zip(_FIELDS, (source, speaker, date, recall.id, turn.text, recall.passage), strict=True)
+    harmless = {name: _SPECIAL.sub(r"\g<0> ", value).replace("\n", "\n  ") for name, value in fields}
     return template.format_map(harmless)
 
 

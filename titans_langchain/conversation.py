@@ -74,7 +74,7 @@ def remember(
     memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None, config: RunnableConfig | None
 ) -> None:
     """Memorize messages that are not memorized yet, and update those that were edited since."""
-    turns = _unedited(memory, turns_of(memory, messages, session))
+    turns = _unlearned(memory, messages, session)
     if turns:
         events.memorize(memory, turns, config)
 
@@ -83,7 +83,7 @@ async def aremember(
     memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None, config: RunnableConfig | None
 ) -> None:
     """`remember` off the event loop."""
-    turns = await asyncio.to_thread(lambda: _unedited(memory, turns_of(memory, messages, session)))
+    turns = await asyncio.to_thread(lambda: _unlearned(memory, messages, session))
     if turns:
         await events.amemorize(memory, turns, config)
 
@@ -94,21 +94,31 @@ def turns_of(memory: TitansMemory, messages: Sequence[BaseMessage], session: str
     A message's id is its turn's id, so that a message is memorized once however often it is given. If another
     session of the tenant has the id already (a copied transcript), the turn's id is `<session>/<message id>`.
     """
-    return [_own(memory, to_turn(message, session)) for message in messages]
+    return [turn for turn, _ in _placed(memory, messages, session)]
 
 
-def _own(memory: TitansMemory, turn: Turn) -> Turn:
-    holder = _stored(memory, turn)
-    return turn if holder is None or holder.session == turn.session else replace(turn, id=f"{turn.session}/{turn.id}")
-
-
-def _unedited(memory: TitansMemory, turns: Sequence[Turn]) -> list[Turn]:
+def _unlearned(memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None) -> list[Turn]:
     """The turns that are new; those that are stored with another text are updated."""
-    stored = [(turn, _stored(memory, turn)) for turn in turns]
-    for turn, before in stored:
-        if before is not None and before.text != turn.text:
-            memory.update(before.id or "", turn.text, metadata=turn.metadata)
-    return [turn for turn, before in stored if before is None]
+    placed = _placed(memory, messages, session)
+    for turn, stored in placed:
+        if stored is not None and stored.text != turn.text:
+            memory.update(stored.id or "", turn.text, metadata=turn.metadata)
+    return [turn for turn, stored in placed if stored is None]
+
+
+def _placed(
+    memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None
+) -> list[tuple[Turn, Turn | None]]:
+    """Messages as turns, each with what is stored under its id."""
+    placed = []
+    for message in messages:
+        turn = to_turn(message, session)
+        stored = _stored(memory, turn)
+        if stored is not None and stored.session != session:
+            turn = replace(turn, id=f"{session}/{turn.id}")
+            stored = _stored(memory, turn)
+        placed.append((turn, stored))
+    return placed
 
 
 def _stored(memory: TitansMemory, turn: Turn) -> Turn | None:

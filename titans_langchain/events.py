@@ -2,9 +2,8 @@
 
 A callback handler sees them in `on_custom_event`, `astream_events` as `on_custom_event`:
 
-* `titans_recall`: `tenant`, `confidence` ("high", "low" or "none"), `probability` (None if the label says none),
-  `recalls` (their number), `seconds`;
-* `titans_memorize`: `tenant`, `turns` (their number), `surprise` (the mean, in [0, 1]), `seconds`.
+* `titans_recall`: see `titans_core.telling.recalled`;
+* `titans_memorize`: see `titans_core.telling.memorized`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
+
+from titans_core import telling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def recall(memory: TitansMemory, query: str, config: RunnableConfig | None, **li
     """`memory.recall`, told to the run's callbacks."""
     start = time.perf_counter()
     found = memory.recall(query, **limits)
-    _tell(RECALLED, _recalled(memory, found, start), config)
+    _tell(RECALLED, telling.recalled(memory, found, start), config)
     return found
 
 
@@ -40,7 +41,7 @@ async def arecall(memory: TitansMemory, query: str, config: RunnableConfig | Non
     """`recall` off the event loop."""
     start = time.perf_counter()
     found = await memory.arecall(query, **limits)
-    await _atell(RECALLED, _recalled(memory, found, start), config)
+    await _atell(RECALLED, telling.recalled(memory, found, start), config)
     return found
 
 
@@ -48,7 +49,7 @@ def memorize(memory: TitansMemory, turns: Sequence[Turn], config: RunnableConfig
     """`memory.memorize_many`, told to the run's callbacks."""
     start = time.perf_counter()
     receipts = memory.memorize_many(turns)
-    _tell(MEMORIZED, _memorized(memory, receipts, start), config)
+    _tell(MEMORIZED, telling.memorized(memory, receipts, start), config)
     return receipts
 
 
@@ -56,27 +57,8 @@ async def amemorize(memory: TitansMemory, turns: Sequence[Turn], config: Runnabl
     """`memorize` off the event loop."""
     start = time.perf_counter()
     receipts = await memory.amemorize_many(turns)
-    await _atell(MEMORIZED, _memorized(memory, receipts, start), config)
+    await _atell(MEMORIZED, telling.memorized(memory, receipts, start), config)
     return receipts
-
-
-def _recalled(memory: TitansMemory, found: Recollection, start: float) -> dict[str, Any]:
-    return {
-        "tenant": memory.tenant,
-        "confidence": found.confidence.value,
-        "probability": found.probability,
-        "recalls": len(found),
-        "seconds": time.perf_counter() - start,
-    }
-
-
-def _memorized(memory: TitansMemory, receipts: Sequence[Memorized], start: float) -> dict[str, Any]:
-    return {
-        "tenant": memory.tenant,
-        "turns": len(receipts),
-        "surprise": sum(receipt.surprise for receipt in receipts) / max(1, len(receipts)),
-        "seconds": time.perf_counter() - start,
-    }
 
 
 def _tell(name: str, data: dict[str, Any], config: RunnableConfig | None) -> None:

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from titans_core.errors import InvalidQueryError
 from titans_core.failing import going_on
-from titans_core.types import LINE, Confidence
+from titans_core.types import LINE, check_template
 from titans_langchain import events
 from titans_langchain.conversation import ROLES, Role, aremember, latest, question, remember, said, with_block
 from titans_langchain.identity import Caller
@@ -109,13 +109,11 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
             )
         if unknown := set(roles) - {"user", "assistant", "tool"}:
             raise InvalidQueryError(f'The roles are "user", "assistant" and "tool"; there is no {unknown}.')
-        template.format(
-            source="", speaker="", date="", id="", text="", passage=""
-        )  # a wrong name fails here, not in a run
+        check_template(template)
         self.memory = memory
         self.tools = []
         self._name = name
-        self._shown = {Confidence.HIGH, Confidence(inject_when)}
+        self._inject_when = inject_when
         self._limits: dict[str, Any] = {"k": k, "max_tokens": max_tokens, "template": template}
         self._roles = tuple(roles)
         self._recalls = recall
@@ -207,7 +205,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
 
     def _update(self, state: RecallState, asked: BaseMessage, found: Recollection | None) -> dict[str, Any]:
         """Remember the block for the model's next calls; a memory that failed is not asked again."""
-        block = found.as_text(self._limits["template"]) if found and found.confidence in self._shown else ""
+        block = found.as_text(self._limits["template"]) if found and found.reaches(self._inject_when) else ""
         return {"titans_recalls": {**state.get("titans_recalls", {}), self.name: (asked.id, block)}}
 
     def _reminded(self, request: ModelRequest[Any]) -> ModelRequest[Any]:

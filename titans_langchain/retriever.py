@@ -11,7 +11,6 @@ from langchain_core.runnables import ensure_config
 from pydantic import Field
 from typing_extensions import override
 
-from titans_core import Confidence
 from titans_core.users import Source  # noqa: TC001  # pydantic reads the fields' types at run time
 from titans_langchain import events
 from titans_langchain.identity import NOBODY, Caller
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.retrievers import LangSmithRetrieverParams
     from langchain_core.runnables import RunnableConfig
 
-    from titans_core import Recall, Recollection, TitansMemory
+    from titans_core import Confidence, Recall, Recollection, TitansMemory
 
 
 class TitansRetriever(BaseRetriever):
@@ -123,7 +122,7 @@ class TitansRetriever(BaseRetriever):
         }
 
     def _documents(self, found: Recollection, memory: TitansMemory) -> list[Document]:
-        if found.confidence not in (Confidence.HIGH, self.min_confidence):
+        if not found.reaches(self.min_confidence):
             return []
         return [
             _document(recall, score, found.confidence, memory.tenant)

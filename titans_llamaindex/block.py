@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003  # pydantic reads it
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
@@ -11,15 +10,11 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.memory import BaseMemoryBlock, Memory
 from llama_index.core.utils import get_tokenizer
 
-from titans_core import Confidence
-from titans_core.failing import going_on
 from titans_llamaindex import events
 from titans_llamaindex.messages import said_in, turn_of, unseen
 from titans_llamaindex.owner import Owner
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from titans_core import Turn
     from titans_core.users import Source
 
@@ -89,10 +84,10 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
         if not query:
             return ""
         known = [query, *filter(None, map(said_in, messages))]
-        with self._going_on("recall"):
+        with events.going_on("recall", raise_errors=self.raise_errors):
             memory = await self._owner.amemory()
             found = await events.arecall(memory, query, k=self.k, except_texts=known)
-            if found.confidence in (Confidence.HIGH, self.min_confidence):
+            if found.reaches(self.min_confidence):
                 return found.as_text()
         return ""
 
@@ -109,7 +104,7 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
         if not messages or (from_short_term_memory and not self.accept_short_term_memory):
             return
         session = session_id or messages[0].additional_kwargs.get("session_id")
-        with self._going_on("memorize"):
+        with events.going_on("memorize", raise_errors=self.raise_errors):
             memory = await self._owner.amemory()
             stored = await memory.aturns(session=session)
             await events.amemorize(memory, unseen(_turns(messages, session), stored))
@@ -124,7 +119,7 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
             messages: left as they are.
             session_id: the session.
         """
-        with self._going_on("memorize"):
+        with events.going_on("memorize", raise_errors=self.raise_errors):
             await events.amemorize(await self._owner.amemory(), _turns(messages, session_id))
 
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
@@ -147,10 +142,6 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # Workflows copy their state with all that is in it; this must stay the block of the one memory.
         return self
-
-    def _going_on(self, what: str) -> AbstractContextManager[None]:
-        but = (Exception,) if self.raise_errors else ()
-        return going_on(what, *but, logger="titans_llamaindex", tell=partial(events.failed, what))
 
 
 class LearningMemory(Memory):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
 
+from titans_core import failing, telling
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from titans_core import Memorized, Recollection, TitansMemory, Turn
 
@@ -101,30 +105,27 @@ async def amemorize(memory: TitansMemory, turns: Sequence[Turn]) -> list[Memoriz
     return _memorized(memory, await memory.amemorize_many(turns), start)
 
 
-def failed(what: str, error: Exception) -> None:
-    """Tell that a memory could not do something."""
+def going_on(what: str, *, raise_errors: bool) -> AbstractContextManager[None]:
+    """Log and tell whatever fails inside: the conversation goes on without the memory.
+
+    Args:
+        what: the memory was to do.
+        raise_errors: whether to raise it instead.
+    """
+    but = (Exception,) if raise_errors else ()
+    return failing.going_on(what, *but, logger="titans_llamaindex", tell=partial(_failed, what))
+
+
+def _failed(what: str, error: Exception) -> None:
     _DISPATCHER.event(TitansFailureEvent(what=what, error=type(error).__name__))
 
 
 def _recalled(memory: TitansMemory, found: Recollection, start: float) -> Recollection:
-    event = TitansRecallEvent(
-        tenant=memory.tenant,
-        confidence=found.confidence.value,
-        probability=found.probability,
-        recalls=len(found),
-        seconds=time.perf_counter() - start,
-    )
-    _DISPATCHER.event(event)
+    _DISPATCHER.event(TitansRecallEvent(**telling.recalled(memory, found, start)))
     return found
 
 
 def _memorized(memory: TitansMemory, receipts: list[Memorized], start: float) -> list[Memorized]:
     if receipts:
-        event = TitansMemorizeEvent(
-            tenant=memory.tenant,
-            turns=len(receipts),
-            surprise=sum(receipt.surprise for receipt in receipts) / len(receipts),
-            seconds=time.perf_counter() - start,
-        )
-        _DISPATCHER.event(event)
+        _DISPATCHER.event(TitansMemorizeEvent(**telling.memorized(memory, receipts, start)))
     return receipts

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable  # noqa: TC003  # pydantic reads it
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from uuid import uuid4
@@ -17,10 +16,8 @@ from llama_index.core.memory.types import BaseMemory
 from llama_index.core.utils import get_tokenizer
 
 import titans_core
-from titans_core import Confidence
 from titans_core.errors import InvalidQueryError, StorageError, UnsupportedUrlError
-from titans_core.failing import going_on
-from titans_core.types import LINE
+from titans_core.types import LINE, check_template
 from titans_core.users import memory_of
 from titans_llamaindex import events
 from titans_llamaindex.messages import said_in, turn_of, unseen
@@ -30,7 +27,6 @@ from titans_llamaindex.retriever import TitansRetriever
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from contextlib import AbstractContextManager
 
     from llama_index.core.llms.llm import LLM
 
@@ -106,7 +102,7 @@ class TitansChatMemory(BaseMemory):
 
     def __init__(self, *, memory: Source, user_id: str | None = None, **data: Any) -> None:
         super().__init__(**data)
-        self.template.format(source="", speaker="", date="", id="", text="", passage="")  # a wrong name fails here
+        check_template(self.template)
         self._memory = memory_of(memory, user_id, missing=MISSING)
         self._live(str(uuid4()))
 
@@ -179,7 +175,7 @@ class TitansChatMemory(BaseMemory):
         messages = copy.deepcopy(messages)
         with suppress(InvalidQueryError):  # what cannot be asked cannot be memorized either, which says so better
             self._found(self._with(messages))
-        with self._going_on("memorize"):
+        with events.going_on("memorize", raise_errors=self.raise_errors):
             events.memorize(self._memory, self._turns(messages))
         self._add(messages)
 
@@ -188,7 +184,7 @@ class TitansChatMemory(BaseMemory):
         messages = copy.deepcopy(messages)
         with suppress(InvalidQueryError):
             await self._afound(self._with(messages))
-        with self._going_on("memorize"):
+        with events.going_on("memorize", raise_errors=self.raise_errors):
             await events.amemorize(self._memory, self._turns(messages))
         self._add(messages)
 
@@ -234,7 +230,7 @@ class TitansChatMemory(BaseMemory):
     def set(self, messages: list[ChatMessage]) -> None:
         """Replace the conversation; what is new to the session is memorized."""
         messages = copy.deepcopy(messages)
-        with self._going_on("memorize"):
+        with events.going_on("memorize", raise_errors=self.raise_errors):
             stored = self._memory.turns(session=self.session_id)
             events.memorize(self._memory, unseen(self._turns(messages), stored))
         self._replace(messages)
@@ -242,7 +238,7 @@ class TitansChatMemory(BaseMemory):
     async def aset(self, messages: list[ChatMessage]) -> None:
         """`set` off the event loop."""
         messages = copy.deepcopy(messages)
-        with self._going_on("memorize"):
+        with events.going_on("memorize", raise_errors=self.raise_errors):
             stored = await self._memory.aturns(session=self.session_id)
             await events.amemorize(self._memory, unseen(self._turns(messages), stored))
         self._replace(messages)
@@ -358,7 +354,7 @@ class TitansChatMemory(BaseMemory):
             return None
         if found := self._known(request):
             return found
-        with self._going_on("recall"):
+        with events.going_on("recall", raise_errors=self.raise_errors):
             found = events.recall(self._memory, request.query, k=self.k, except_texts=request.known)
             self._asked = _Asked(request.query, self._memory.version, found)
         return found
@@ -368,7 +364,7 @@ class TitansChatMemory(BaseMemory):
             return None
         if found := self._known(request):
             return found
-        with self._going_on("recall"):
+        with events.going_on("recall", raise_errors=self.raise_errors):
             found = await events.arecall(self._memory, request.query, k=self.k, except_texts=request.known)
             self._asked = _Asked(request.query, self._memory.version, found)
         return found
@@ -382,11 +378,7 @@ class TitansChatMemory(BaseMemory):
         return [turn for message in messages if (turn := turn_of(message, self.session_id, self.roles))]
 
     def _trusted(self, found: Recollection | None) -> Recollection | None:
-        return found if found and found.confidence in (Confidence.HIGH, self.min_confidence) else None
-
-    def _going_on(self, what: str) -> AbstractContextManager[None]:
-        but = (Exception,) if self.raise_errors else ()
-        return going_on(what, *but, logger="titans_llamaindex", tell=partial(events.failed, what))
+        return found if found and found.reaches(self.min_confidence) else None
 
     def _request(
         self, question: str | ChatMessage | None, initial_token_count: int, history: list[ChatMessage] | None = None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from titans_core import Confidence
 from titans_core.errors import InvalidQueryError
 from titans_llamaindex import events
 from titans_llamaindex.owner import Owner
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.schema import QueryBundle
 
-    from titans_core import Recall, Recollection
+    from titans_core import Confidence, Recall, Recollection
     from titans_core.users import Source
 
 
@@ -85,7 +84,7 @@ class TitansRetriever(BaseRetriever):
         return self._nodes(await events.arecall(memory, query_bundle.query_str, **self._limits))
 
     def _nodes(self, found: Recollection) -> list[NodeWithScore]:
-        if found.confidence not in (Confidence.HIGH, self._min_confidence):
+        if not found.reaches(self._min_confidence):
             return []
         return [_node(recall, score, found.confidence) for recall, score in zip(found, found.relevance, strict=True)]
 

@@ -15,8 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextStreamer
 
 from titans_core.errors import UnwritableError
-from titans_core.reading.encoder import _quiet
-from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL, load_model
+from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL, load_model, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -172,7 +171,7 @@ def load_causal_lm(name: str = DEFAULT_LANGUAGE_MODEL) -> CausalLM:
 
 @cache
 def _load(name: str) -> CausalLM:
-    with _quiet():
+    with quiet():
         lm = load_model(name, _load_from)
     # The folder of a wheel's or a converted model says little; what the caller asked for does.
     lm.model.name_or_path = name

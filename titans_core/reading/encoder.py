@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,14 +11,13 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from transformers import BitsAndBytesConfig
-from transformers.utils import logging as transformers_logging
 
 from titans_core.errors import QuantizationError
-from titans_core.reading.models import DEFAULT_MODEL, load_model
+from titans_core.reading.models import DEFAULT_MODEL, load_model, quiet
 from titans_core.types import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from titans_core.reading.reader import Reader
 
@@ -169,7 +167,7 @@ def _load(name: str, quantization: Quantization | None, device: str) -> Sentence
         )
     elif quantization == "int8":
         arguments["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
-    with _quiet():
+    with quiet():
         model = load_model(name, lambda location: SentenceTransformer(location, model_kwargs=arguments))
     return model.eval().requires_grad_(requires_grad=False)
 
@@ -182,15 +180,3 @@ def _fingerprint(model: SentenceTransformer, quantization: Quantization | None) 
             # Every 64th row is plenty to tell models apart, and takes milliseconds.
             digest.update(name.encode() + parameter.detach()[::64].float().cpu().numpy().tobytes())
     return f"{quantization or 'float32'}:{digest.hexdigest()[:16]}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Loading takes a second: no progress bar for that, and none switched off for the caller."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()

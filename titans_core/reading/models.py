@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from transformers.utils import logging as transformers_logging
+
 from titans_core.errors import ModelNotFoundError, UnwritableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Model = TypeVar("Model")
 
@@ -80,6 +83,18 @@ def load_model(name: str, load: Callable[[str], Model]) -> Model:
         if found.source == "path":
             raise ModelNotFoundError(f"The folder {name!r} holds no model that can be loaded: {error}") from error
         raise ModelNotFoundError(_not_found(name)) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Loading takes a second: no progress bar for that, and none switched off for the caller."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _not_found(name: str) -> str:
