@@ -7,10 +7,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # One thread each: tests run beside other work, and waiting threads of OpenMP slow everything down tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import time
 
 import pytest
-from looping import READING
+from looping import slow_work
 
 from titans_core import MemoryBank, TitansMemory
 from titans_core.reading import CausalLM, EncoderReader, load_causal_lm, load_reader
@@ -52,7 +51,7 @@ def opened_slowly(bank, monkeypatch):
     tenant = bank.tenant
 
     def slowly(name):
-        time.sleep(READING)
+        slow_work()
         return tenant(name)
 
     monkeypatch.setattr(bank, "tenant", slowly)
@@ -67,13 +66,14 @@ def slow_reader(reader):
         dim, fingerprint, count_tokens = reader.dim, reader.fingerprint, reader.count_tokens
 
         def read(self, *args, **kwargs):
-            time.sleep(READING)
+            slow_work()
             return reader.read(*args, **kwargs)
 
     return SlowReader()
 
 
 @pytest.fixture
-def slow_memory(slow_reader):
+def slow_memory(slow_reader, monkeypatch):
     with TitansMemory.open(":memory:", tenant="alice", reader=slow_reader) as memory:
+        monkeypatch.setattr(memory._log, "checkpoint", slow_work)  # which forgetting waits for, on a slow disk
         yield memory

@@ -1,10 +1,25 @@
-"""How long a slow memory keeps the event loop waiting."""
+"""Whether slow work keeps the event loop waiting; its thread tells, a stopwatch would tell about the machine."""
 
 import asyncio
 import time
 
-READING = 0.5
-"""Seconds that the reader of `slow_memory` takes for a text."""
+_loops = []
+
+
+def slow_work():
+    """Stands for what takes long: a model's reading, a file's opening."""
+    try:
+        _loops.append(asyncio.get_running_loop())
+    except RuntimeError:  # in a thread of its own, as it should
+        _loops.append(None)
+
+
+async def stops_the_loop(work):
+    """Whether this loop had to wait for slow work, of which there must be some."""
+    _loops.clear()
+    await work
+    assert _loops, "nothing slow was done"
+    return asyncio.get_running_loop() in _loops
 
 
 async def longest_stop_during(work):

@@ -1,6 +1,5 @@
 """An agent's tools memorize, recall and forget in the memory of the user whom the run is about."""
 
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +8,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.checkpoint.memory import InMemorySaver
-from looping import READING, longest_stop_during
+from looping import stops_the_loop
 from scripted import ScriptedModel, calls
 
 from titans_core import TitansMemory
@@ -278,15 +277,7 @@ def test_a_conversation_with_tools_goes_on_from_its_checkpoint(bank, caplog):
 @pytest.mark.parametrize(("make", "args"), ARGUMENTS)
 async def test_the_event_loop_stays_free(slow_memory, opened_slowly, make, args):
     slow_memory.memorize(CODE, id="code")
-    assert await longest_stop_during(make(slow_memory).ainvoke(args)) < 0.8 * READING
+    assert not await stops_the_loop(make(slow_memory).ainvoke(args))
     opened_slowly.tenant("alice").memorize(CODE, id="code")
     work = make(opened_slowly).ainvoke(args, config_of("alice"))
-    assert await longest_stop_during(work) < 0.8 * READING
-
-
-async def test_forgetting_leaves_the_event_loop_free(memory, monkeypatch):
-    memory.memorize(CODE, id="code")
-    monkeypatch.setattr(memory._log, "checkpoint", lambda: time.sleep(READING))  # as on a slow disk
-    work = create_forget_tool(memory).ainvoke({"memory_id": "code"})
-    assert await longest_stop_during(work) < 0.8 * READING
-    assert memory.turns() == []
+    assert not await stops_the_loop(work)
