@@ -12,7 +12,7 @@ import pytest
 from looping import slow_work
 
 from titans_core import MemoryBank, TitansMemory
-from titans_core.reading import CausalLM, EncoderReader, load_causal_lm, load_reader
+from titans_core.reading import CausalLM, CausalReader, EncoderReader, load_causal_lm, load_reader
 
 
 def pytest_collection_modifyitems(config, items):
@@ -31,6 +31,11 @@ def reader() -> EncoderReader:
 @pytest.fixture(scope="session")
 def language_model() -> CausalLM:
     return load_causal_lm()
+
+
+@pytest.fixture(scope="session")
+def llm() -> CausalReader:
+    return CausalReader()
 
 
 @pytest.fixture

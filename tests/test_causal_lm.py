@@ -4,53 +4,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import transformers
-from gguf import GGUFWriter, TokenType
+from bitsandbytes.nn import Linear4bit, Linear8bitLt
+from tiny_model import LAYERS, WORDS, write_gguf
 
-from titans_core.errors import ModelNotFoundError, UnwritableError
-from titans_core.reading import DEFAULT_LANGUAGE_MODEL, CausalLM, causal, find_model, load_causal_lm, models
+from titans_core.errors import ModelNotFoundError, QuantizationError, UnwritableError
+from titans_core.reading import DEFAULT_LANGUAGE_MODEL, CausalLM, causal, converting, find_model, load_causal_lm, models
 
-WIDTH, LAYERS = 32, 2
-WORDS = ["<end>", "<start>", *"abcdefghijklmnopqrstuvwxyz", "ab"]
 FRANCE = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
-
-
-def write_gguf(path, seed=0):
-    """A language model of the default's architecture, with random weights and a token for each letter."""
-    writer = GGUFWriter(path, "llama")
-    writer.add_context_length(64)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(2 * WIDTH)
-    writer.add_head_count(2)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_vocab_size(len(WORDS))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(WORDS)
-    writer.add_token_types([TokenType.CONTROL] * 2 + [TokenType.NORMAL] * (len(WORDS) - 2))
-    writer.add_token_merges(["a b"])
-    writer.add_eos_token_id(0)
-    writer.add_bos_token_id(1)
-    writer.add_chat_template("{{ messages[0].content }}")
-    random = np.random.default_rng(seed)
-    shapes = {"token_embd": (len(WORDS), WIDTH), "output_norm": (WIDTH,)}
-    for layer in range(LAYERS):
-        shapes |= {f"blk.{layer}.{norm}": (WIDTH,) for norm in ("attn_norm", "ffn_norm")}
-        shapes |= {f"blk.{layer}.attn_{part}": (WIDTH, WIDTH) for part in ("q", "k", "v", "output")}
-        shapes |= {f"blk.{layer}.ffn_{part}": (2 * WIDTH, WIDTH) for part in ("gate", "up")}
-        shapes[f"blk.{layer}.ffn_down"] = (WIDTH, 2 * WIDTH)
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @pytest.fixture
@@ -89,6 +52,11 @@ def name_of(gguf):
     return f"somebody/{gguf.parent.parent.name}"
 
 
+def load(gguf):
+    """As a new process would."""
+    return causal._load_from(str(gguf), None, "cpu")
+
+
 def weights(lm):
     return torch.cat([parameter.flatten() for parameter in lm.model.parameters()])
 
@@ -121,8 +89,43 @@ def test_threads_that_ask_at_once_get_one_copy(gguf, loads):
     assert len(loads) == 2  # to convert it and to load it
 
 
+def test_a_gguf_file_is_a_model(gguf):
+    assert find_model(str(gguf)).source == "path"
+    lm = load_causal_lm(str(gguf))
+    assert lm.name == str(gguf)
+    assert torch.equal(weights(lm), weights(load_causal_lm(name_of(gguf))))
+
+
+def test_the_default_device_has_the_same_copy_by_name(language_model):
+    assert load_causal_lm(device=language_model.model.device.type) is language_model
+
+
+@pytest.mark.parametrize(("quantization", "layer"), [("nf4", Linear4bit), ("int8", Linear8bitLt)])
+def test_each_quantization_is_a_copy_of_its_own(gguf, quantization, layer):
+    lm = load_causal_lm(str(gguf), quantization=quantization)
+    assert lm is load_causal_lm(str(gguf), quantization=quantization)
+    assert lm is not load_causal_lm(str(gguf))
+    assert (lm.precision, load_causal_lm(str(gguf)).precision) == (quantization, "float")
+    assert sum(isinstance(module, layer) for module in lm.model.modules()) == 7 * LAYERS
+    assert not any(parameter.requires_grad for parameter in lm.model.parameters())
+
+
+def test_an_unknown_quantization_is_refused():
+    with pytest.raises(QuantizationError, match="'nf4', 'int8' or None"):
+        load_causal_lm(quantization="int3")
+
+
+def test_a_model_that_was_saved_quantized_stays_as_it_is(gguf, tmp_path):
+    folder = str(tmp_path / "quantized")
+    lm = causal._load_from(str(gguf), "nf4", "cpu")
+    lm.model.save_pretrained(folder)  # before a forward pass it can be saved
+    lm.tokenizer.save_pretrained(folder)
+    assert load_causal_lm(folder, quantization="int8").precision == "nf4"
+    assert load_causal_lm(folder).precision == "nf4"
+
+
 def test_a_model_is_converted_once(gguf, loads):
-    first, second = causal._load_from(str(gguf)), causal._load_from(str(gguf))
+    first, second = load(gguf), load(gguf)
     [folder] = cached(gguf)
     assert folder.startswith("tiny-")
     assert loads[0] == "tiny.gguf"
@@ -132,7 +135,7 @@ def test_a_model_is_converted_once(gguf, loads):
 
 def test_a_converted_model_is_the_same_model(gguf):
     original = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    lm = causal._load_from(str(gguf))
+    lm = load(gguf)
     assert lm.model.dtype == torch.float32
     assert not lm.model.training
     torch.testing.assert_close(weights(lm), weights(CausalLM(original, None)), rtol=1e-3, atol=1e-6)
@@ -142,9 +145,9 @@ def test_a_converted_model_is_the_same_model(gguf):
 
 
 def test_another_file_of_the_same_name_is_converted_anew(gguf):
-    first = causal._load_from(str(gguf))
+    first = load(gguf)
     write_gguf(gguf, seed=1)
-    assert not torch.equal(weights(first), weights(causal._load_from(str(gguf))))
+    assert not torch.equal(weights(first), weights(load(gguf)))
     assert len(cached(gguf)) == 2
 
 
@@ -157,25 +160,25 @@ def test_an_interrupted_conversion_leaves_nothing(gguf, monkeypatch, interrupted
     with monkeypatch.context() as patched:
         patched.setattr(owner, interrupted, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            causal._load_from(str(gguf))
+            load(gguf)
     assert cached(gguf) == []
-    assert causal._load_from(str(gguf)).model.dtype == torch.float32
+    assert load(gguf).model.dtype == torch.float32
 
 
 def test_what_a_killed_process_left_behind_is_not_used(gguf):
-    folder = causal._converted(gguf)
+    folder = converting.converted(gguf)
     for file in folder.iterdir():
         file.write_bytes(b"")
     folder.rename(folder.parent / ".unfinished-x")
-    lm = causal._load_from(str(gguf))
+    lm = load(gguf)
     assert len(weights(lm)) > 0
     assert cached(gguf) == [".unfinished-x", folder.name]
 
 
 def test_who_converts_second_uses_what_is_there(gguf):
-    folder = causal._converted(gguf)
+    folder = converting.converted(gguf)
     (folder / "mine").touch()
-    causal._convert(gguf, folder)
+    converting._convert(gguf, folder)
     assert cached(gguf) == [folder.name]
     assert (folder / "mine").exists()
 

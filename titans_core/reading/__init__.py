@@ -1,6 +1,7 @@
 """Text to token keys, through a frozen and quantized model; and the language model that writes."""
 
 from titans_core.reading.causal import CausalLM, Written, load_causal_lm
+from titans_core.reading.causal_reader import CausalReader
 from titans_core.reading.encoder import EncoderReader, load_reader, make_reader
 from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL, DEFAULT_MODEL, FoundModel, find_model
 from titans_core.reading.passages import Passage, split_passages
@@ -10,6 +11,7 @@ __all__ = [
     "DEFAULT_LANGUAGE_MODEL",
     "DEFAULT_MODEL",
     "CausalLM",
+    "CausalReader",
     "EncoderReader",
     "FoundModel",
     "Passage",

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextStreamer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextStreamer
 
-from titans_core.errors import UnwritableError
+from titans_core.reading.converting import converted
 from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL, load_model, quiet
+from titans_core.reading.quantization import check_quantization, keep_layout, quantizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from titans_core.reading.quantization import Quantization
 
 _loading = threading.Lock()
 
@@ -52,7 +52,7 @@ class CausalLM:
     ```
 
     Attributes:
-        model: the model, in evaluation mode; never changed.
+        model: the model, in evaluation mode, none of its weights to be trained; never changed.
         tokenizer: its tokenizer.
         lock: held by whoever uses model or tokenizer, for a whole forward pass or generation.
     """
@@ -65,6 +65,28 @@ class CausalLM:
     def name(self) -> str:
         """What the model was loaded by: a path or a name; one that was never saved has its class's."""
         return str(self.model.name_or_path or type(self.model).__name__)
+
+    @property
+    def precision(self) -> str:
+        """How the weights are stored: "nf4", "int8", "float", or the method that the model was saved with."""
+        config: Any = getattr(self.model.config, "quantization_config", None)
+        if config is None:
+            return "float"
+        if getattr(config, "load_in_8bit", False):
+            return "int8"
+        return str(config.bnb_4bit_quant_type if getattr(config, "load_in_4bit", False) else config.quant_method)
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """The ids of the tokens that end a generation; some models have several, or none."""
+        end = self.model.generation_config.eos_token_id
+        return end if isinstance(end, list) else [] if end is None else [end]
+
+    @property
+    def pad_token(self) -> int:
+        """The id that fills up a batch; no text is changed by it, so a tokenizer without one takes another token's."""
+        pad = self.tokenizer.pad_token_id
+        return int(next(iter(self.end_tokens), 0) if pad is None else pad)
 
     def write(
         self,
@@ -102,17 +124,13 @@ class CausalLM:
                 input_ids=tokens["input_ids"],
                 attention_mask=tokens["attention_mask"],
                 max_new_tokens=max_new_tokens,
-                pad_token_id=self.tokenizer.pad_token_id,
+                pad_token_id=self.pad_token,
                 streamer=pieces,
                 stopping_criteria=[_Unwanted(pieces)],
                 **sampling,
             )
-            ended = not pieces.wanted or int(written[-1]) in self._end_tokens()
+            ended = not pieces.wanted or int(written[-1]) in self.end_tokens
             return Written(length, len(written) - length, "stop" if ended else "length")
-
-    def _end_tokens(self) -> list[int]:
-        end = self.model.generation_config.eos_token_id
-        return end if isinstance(end, list) else [end]
 
 
 class _Pieces(TextStreamer):
@@ -151,83 +169,49 @@ class _Unwanted(StoppingCriteria):
         return torch.full((len(input_ids),), not self._pieces.wanted, device=input_ids.device)
 
 
-def load_causal_lm(name: str = DEFAULT_LANGUAGE_MODEL) -> CausalLM:
-    """A causal language model that all of this process share: the same name always gives the same copy.
+def load_causal_lm(
+    name: str = DEFAULT_LANGUAGE_MODEL, *, quantization: Quantization | None = None, device: str | None = None
+) -> CausalLM:
+    """A causal language model that all of this process share: the same arguments always give the same copy.
 
-    On a CPU it computes in float32, on CUDA in the precision that it was saved in. A wheel's model is converted when
-    it is first loaded, which takes about half a minute, and kept in `$TITANS_CACHE`, else `~/.cache/titans-memory`.
+    On a CPU it computes in float32, on CUDA in the precision that it was saved in. A model that was saved quantized
+    stays as it is. A GGUF file, a wheel's too, is converted when it is first loaded, which takes about half a minute
+    for the default model, and kept in `$TITANS_CACHE`, else `~/.cache/titans-memory`.
 
     Args:
-        name: a folder, or a name that is looked up in installed wheels and then on the Hub.
+        name: a folder, a file that ends in .gguf, or a name that is looked up in installed wheels and then on the Hub.
+        quantization: "nf4" (4 bit), "int8" or None (float), by bitsandbytes.
+        device: "cpu", "cuda", "cuda:1"; None takes CUDA if there is one.
 
     Raises:
         ModelNotFoundError: neither path, wheel nor Hub has it.
+        QuantizationError: the quantization is unknown.
         UnwritableError: the converted model cannot be kept.
     """
+    check_quantization(quantization)
     # `cache` alone would let two threads load two copies.
     with _loading:
-        return _load(name)
+        return _load(name, quantization, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @cache
-def _load(name: str) -> CausalLM:
+def _load(name: str, quantization: Quantization | None, device: str) -> CausalLM:
     with quiet():
-        lm = load_model(name, _load_from)
+        lm = load_model(name, lambda location: _load_from(location, quantization, device))
     # The folder of a wheel's or a converted model says little; what the caller asked for does.
     lm.model.name_or_path = name
     return lm
 
 
-def _load_from(location: str) -> CausalLM:
+def _load_from(location: str, quantization: Quantization | None, device: str) -> CausalLM:
     if Path(location).is_file():
-        location = str(_converted(Path(location)))
-    on_cuda = torch.cuda.is_available()
-    model = AutoModelForCausalLM.from_pretrained(
-        location, dtype="auto" if on_cuda else torch.float32, device_map={"": "cuda" if on_cuda else "cpu"}
-    )
-    return CausalLM(model.eval(), AutoTokenizer.from_pretrained(location))
-
-
-def _converted(gguf: Path) -> Path:
-    """The folder that holds a GGUF file's model as transformers saves it, which loads in a second or two."""
-    # The content, not the size: two trainings of one architecture have files of one size.
-    with gguf.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    root = Path(os.environ.get("TITANS_CACHE") or "~/.cache/titans-memory").expanduser()
-    folder = root / f"{gguf.stem}-{digest[:16]}"
-    if not folder.is_dir():
-        _convert(gguf, folder)
-    return folder
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    # Only here: releases of transformers that lack it read everything else.
-    from transformers import GgufConfig
-
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-            complete = Path(unfinished) / folder.name
-            # Half the size; greedy answers were the same as in float32, token by token.
-            model.half().save_pretrained(complete)
-            tokenizer.save_pretrained(complete)
-            # Renaming is all or nothing: a crash leaves no half of a model.
-            _rename(complete, folder)
-    except OSError as error:
-        raise UnwritableError(
-            f"The converted model cannot be kept in {folder.parent}: {error}. Make room there, or let TITANS_CACHE "
-            f"name a folder that can be written."
-        ) from error
-
-
-def _rename(complete: Path, folder: Path) -> None:
-    try:
-        complete.rename(folder)
-    except OSError:
-        # Another process was faster, with the same files.
-        if not folder.is_dir():
-            raise
+        location = str(converted(Path(location)))
+    config = AutoConfig.from_pretrained(location)
+    arguments: dict[str, Any] = {"dtype": torch.float32 if device == "cpu" else "auto", "device_map": {"": device}}
+    if quantization and not getattr(config, "quantization_config", None):
+        # In bfloat16 a CPU takes four times as long.
+        compute_dtype = torch.float32 if device == "cpu" else config.dtype or torch.float32
+        arguments["quantization_config"] = quantizer(quantization, compute_dtype=compute_dtype, double=True)
+    model = AutoModelForCausalLM.from_pretrained(location, **arguments)
+    keep_layout(model)
+    return CausalLM(model.eval().requires_grad_(requires_grad=False), AutoTokenizer.from_pretrained(location))

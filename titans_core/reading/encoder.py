@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import BitsAndBytesConfig
 
-from titans_core.errors import QuantizationError
 from titans_core.reading.models import DEFAULT_MODEL, load_model, quiet
+from titans_core.reading.quantization import check_quantization, quantizer, weights_hash
 from titans_core.types import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from titans_core.reading.quantization import Quantization
     from titans_core.reading.reader import Reader
-
-Quantization = Literal["nf4", "int8"]
 
 BATCH = 32
 """Passages in one forward pass: larger batches were no faster on two cores."""
@@ -65,7 +62,7 @@ class EncoderReader:
         self._tokenizer = self._model.tokenizer
         self._dim = int(self._model.get_embedding_dimension() or 0)
         self._max_tokens = min(MAX_TOKENS, int(self._tokenizer.model_max_length))
-        self._fingerprint = _fingerprint(self._model, quantization)
+        self._fingerprint = f"{quantization or 'float32'}:{weights_hash(self._model)}"
 
     @property
     def dim(self) -> int:
@@ -157,26 +154,10 @@ def make_reader(reader: Reader | str | None) -> Reader:
 
 
 def _load(name: str, quantization: Quantization | None, device: str) -> SentenceTransformer:
-    if quantization is not None and quantization not in get_args(Quantization):
-        known = ", ".join(repr(known) for known in get_args(Quantization))
-        raise QuantizationError(f"The quantization {quantization!r} is unknown; use {known} or None.")
+    check_quantization(quantization)
     arguments: dict[str, Any] = {"dtype": torch.float32, "device_map": {"": device}}
-    if quantization == "nf4":
-        arguments["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
-        )
-    elif quantization == "int8":
-        arguments["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    if quantization:
+        arguments["quantization_config"] = quantizer(quantization)
     with quiet():
         model = load_model(name, lambda location: SentenceTransformer(location, model_kwargs=arguments))
     return model.eval().requires_grad_(requires_grad=False)
-
-
-def _fingerprint(model: SentenceTransformer, quantization: Quantization | None) -> str:
-    """Hash what stays float under every quantization: equal on CPU and CUDA, different for another model."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        if parameter.is_floating_point():
-            # Every 64th row is plenty to tell models apart, and takes milliseconds.
-            digest.update(name.encode() + parameter.detach()[::64].float().cpu().numpy().tobytes())
-    return f"{quantization or 'float32'}:{digest.hexdigest()[:16]}"

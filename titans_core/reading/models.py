@@ -35,7 +35,7 @@ class FoundModel:
     """Where a model was found.
 
     Attributes:
-        location: a folder, or the name on the Hub, as the loading libraries take them; or a wheel's GGUF file.
+        location: a folder, or the name on the Hub, as the loading libraries take them; or a GGUF file.
         source: "path", "wheel" or "hub".
     """
 
@@ -44,22 +44,23 @@ class FoundModel:
 
 
 def find_model(name: str) -> FoundModel:
-    """Find a model by a folder's path, else in an installed wheel, else by its name on the Hub.
+    """Find a model by the path of a folder or a GGUF file, else in an installed wheel, else by its name on the Hub.
 
     Nothing is downloaded here; a Hub name is only passed on.
 
     Args:
         name: a path or a name like "sentence-transformers/all-MiniLM-L6-v2".
     """
-    if Path(name).is_dir():
+    path = Path(name)
+    if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return FoundModel(name, "path")
     if name in WHEELS:
         package, inside, _ = WHEELS[name]
         # find_spec does not import the package, which would import far more than its files.
         spec = find_spec(package)
         for root in (spec.submodule_search_locations or []) if spec else []:
-            if (path := Path(root) / inside).exists():
-                return FoundModel(str(path), "wheel")
+            if (file := Path(root) / inside).exists():
+                return FoundModel(str(file), "wheel")
     return FoundModel(name, "hub")
 
 
@@ -81,7 +82,7 @@ def load_model(name: str, load: Callable[[str], Model]) -> Model:
         raise  # it is an OSError too, but the model was found
     except (OSError, ValueError) as error:
         if found.source == "path":
-            raise ModelNotFoundError(f"The folder {name!r} holds no model that can be loaded: {error}") from error
+            raise ModelNotFoundError(f"The path {name!r} holds no model that can be loaded: {error}") from error
         raise ModelNotFoundError(_not_found(name)) from error
 
 
