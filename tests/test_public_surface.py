@@ -13,6 +13,7 @@ PACKAGES = [
     "titans_core.neural",
     "titans_core.reading",
     "titans_core.recalling",
+    "titans_core.recitation",
     "titans_langchain",
     "titans_llamaindex",
 ]
@@ -69,6 +70,17 @@ def test_imports_point_one_way():
             "titans_core.reading.causal",
         },
         "titans_core/reading": {"titans_core.reading", "titans_core.errors", "titans_core.types"},
+        "titans_core/recitation": {
+            "titans_core.recitation",
+            "titans_core.neural",
+            "titans_core.reading",
+            "titans_core.errors",
+            "titans_core.types",
+            # The engine asks a memory; recitation itself knows none.
+            "titans_core.memory",
+            "titans_core.twins",
+            "titans_core.recalling.phrasing",
+        },
         "titans_core/episodes": {"titans_core.episodes", "titans_core.errors", "titans_core.types"},
         "titans_langchain": {"titans_langchain", "titans_core"},
         "titans_llamaindex": {"titans_llamaindex", "titans_core"},

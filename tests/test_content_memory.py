@@ -1,0 +1,187 @@
+"""The content memory says token for token what was written, in banks that later writes cannot disturb."""
+
+import pytest
+import torch
+
+from titans_core.recitation.content import CODE, FACTS, PAIRS, WIDTH, ContentMemory
+from titans_core.recitation.recitation import SURE
+
+DIM = 576
+VOCABULARY = 1000
+
+
+def facts(count, length=6, seed=0):
+    """Made-up states and tokens, a pair for each fact."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        (
+            torch.randn(length, DIM, generator=generator),
+            torch.randint(VOCABULARY, (length,), generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+def written(*told):
+    memory = ContentMemory(DIM)
+    for states, tokens in told:
+        memory.write(states, tokens)
+    return memory
+
+
+def read(memory, slot, states):
+    return memory.read(states, torch.full((len(states),), slot), VOCABULARY)
+
+
+def known(memory, slot, fact):
+    """Whether a fact is read back token for token, each surely enough to be recited."""
+    tokens, scores = read(memory, slot, fact[0])
+    return torch.equal(tokens, fact[1]) and bool((scores >= SURE).all())
+
+
+def assert_equal(memory, other):
+    tensors, others = memory.tensors(), other.tensors()
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+
+
+@pytest.fixture(scope="module")
+def three_banks():
+    """Two full banks, by number of facts, and one fact more."""
+    told = facts(2 * FACTS + 1)
+    return written(*told), told
+
+
+def test_what_was_written_is_read_back_from_every_bank(three_banks):
+    memory, told = three_banks
+    assert len(memory) == len(told)
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(told))
+
+
+def test_a_bank_that_is_full_of_tokens_knows_them_all():
+    told = facts(FACTS, length=PAIRS // FACTS)
+    memory = written(*told)
+    assert [bank.pairs for bank in memory.banks] == [PAIRS]
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(told))
+
+
+def test_one_text_may_fill_a_bank():
+    [fact] = facts(1, length=PAIRS)
+    assert known(written(fact), 0, fact)
+
+
+def test_states_shorter_than_a_key_are_learned_too():
+    memory = ContentMemory(48)
+    states, tokens = facts(1)[0]
+    memory.write(states[:, :48], tokens)
+    assert known(memory, 0, (states[:, :48], tokens))
+
+
+def test_states_that_were_never_written_score_low(three_banks):
+    memory, _ = three_banks
+    strange = torch.cat([states for states, _ in facts(40, seed=1)])
+    scores = read(memory, FACTS + 3, strange)[1]
+    assert (scores < SURE).float().mean() > 0.95
+    assert scores.median() < SURE / 2 + 0.1
+
+
+def test_facts_that_begin_alike_are_told_apart_by_their_place():
+    [(states, tokens), (_, others)] = facts(2)
+    memory = written((states, tokens), (states, others))
+    assert known(memory, 0, (states, tokens))
+    assert known(memory, 1, (states, others))
+
+
+def test_a_bank_is_full_with_so_many_facts(three_banks):
+    memory, _ = three_banks
+    assert [bank.facts for bank in memory.banks] == [FACTS, FACTS, 1]
+    assert [bank.pairs for bank in memory.banks] == [6 * FACTS, 6 * FACTS, 6]
+
+
+def test_a_bank_is_full_when_the_next_fact_does_not_fit():
+    memory = written(*facts(1, length=PAIRS - 6), *facts(1, length=6))
+    assert [bank.pairs for bank in memory.banks] == [PAIRS]
+    memory.write(*facts(1, length=1)[0])
+    assert [(bank.facts, bank.pairs) for bank in memory.banks] == [(2, PAIRS), (1, 1)]
+    assert [bank.pairs for bank in written(*facts(1, length=PAIRS - 6), *facts(1, length=7)).banks] == [PAIRS - 6, 7]
+
+
+def test_later_writes_change_no_sealed_bank():
+    told = facts(FACTS + 4)
+    memory = written(*told[:FACTS])
+    sealed = memory.banks[0].weights.clone()
+    for fact in told[FACTS:]:
+        memory.write(*fact)
+    assert torch.equal(memory.banks[0].weights, sealed)
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [(200, FACTS + 8), (FACTS + 8, FACTS + 8), (FACTS + 7, FACTS), (31, 0)])
+def test_only_whole_banks_are_kept(wanted, kept):
+    told = facts(FACTS + 8, length=2)
+    memory = written(*told)
+    assert memory.truncate(wanted) == len(memory) == kept
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(told[:kept]))
+
+
+def test_after_forgetting_it_is_as_if_it_had_never_known():
+    told, others = facts(FACTS + 8, length=2), facts(3, length=2, seed=1)
+    memory = written(*told)
+    memory.truncate(FACTS + 2)
+    for fact in others:
+        memory.write(*fact)
+    assert_equal(memory, written(*told[:FACTS], *others))
+    memory.truncate(0)
+    assert len(memory) == 0
+    for fact in others:
+        memory.write(*fact)
+    assert_equal(memory, written(*others))
+
+
+def test_the_oldest_bank_is_let_go_and_the_others_stay(three_banks):
+    _, told = three_banks
+    memory = written(*told)
+    assert memory.drop() == FACTS
+    assert len(memory) == FACTS + 1
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(told[FACTS:]))
+    memory.write(*facts(1, seed=1)[0])
+    assert known(memory, FACTS, told[-1])
+    assert known(memory, FACTS + 1, facts(1, seed=1)[0])
+
+
+def test_size_grows_by_one_matrix_a_bank(three_banks):
+    memory, _ = three_banks
+    matrix = WIDTH * CODE * 4
+    one = written(*facts(1)).nbytes
+    assert ContentMemory(DIM).nbytes == 0
+    assert one > matrix
+    assert written(*facts(3)).nbytes == one
+    assert memory.nbytes == one + 2 * matrix
+
+
+def test_what_is_restored_is_the_same_and_goes_on_the_same(three_banks):
+    _, told = three_banks
+    memory, restored = written(*told), ContentMemory(DIM)
+    restored.restore(memory.tensors())
+    assert_equal(restored, memory)
+    for one in (memory, restored):
+        one.write(*facts(1, seed=1)[0])
+    assert [bank.facts for bank in restored.banks] == [FACTS, FACTS, 2]
+    assert_equal(restored, memory)
+
+
+def test_a_memory_without_an_open_bank_is_restored_too():
+    memory, restored = written(*facts(FACTS + 1, length=1)), ContentMemory(DIM)
+    memory.truncate(FACTS)
+    for source in (memory, ContentMemory(DIM)):
+        restored.restore(source.tensors())
+        assert_equal(restored, source)
+
+
+def test_nothing_is_restored_when_something_is_missing():
+    memory, restored = written(*facts(FACTS + 1, length=1)), written(*facts(2))
+    before = restored.tensors()
+    tensors = memory.tensors()
+    del tensors["bank.1"]
+    with pytest.raises(KeyError):
+        restored.restore(tensors)
+    assert all(torch.equal(before[name], tensor) for name, tensor in restored.tensors().items())
