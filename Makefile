@@ -8,7 +8,7 @@ OLDEST := $(VENV)/oldest
 OLDEST_RELEASES := langchain-core==1.7.0 langchain==1.4.0 langgraph==1.2.11 llama-index-core==0.14.22
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint format test soak bench doctor clean
+.PHONY: help install models demo lint format test soak bench doctor clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ $(READY): pyproject.toml constraints.txt Makefile
 	touch $@
 
 install: $(READY)  ## create .venv and install everything, torch's CPU build included
+
+models: $(READY)  ## convert the wheel's language model, once, into the cache folder
+	$(BIN)/python -c "from titans_core.reading import load_causal_lm; print(load_causal_lm().name)"
 
 demo: $(READY)  ## memorize a conversation, reopen it in a new process, ask it questions
 	$(BIN)/python examples/quickstart.py

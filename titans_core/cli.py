@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import typer
     from rich.console import Console
 
+    from titans_core.recitation import Outcome
+
 STYLES = {Status.OK: "green", Status.INFO: "cyan", Status.PROBLEM: "bold red"}
 
 
@@ -89,7 +91,48 @@ def build_app() -> "typer.Typer":
             ):
                 console.print(str(path), soft_wrap=True, markup=False)
 
+    _add_llm_commands(app, console)
     return app
+
+
+def _add_llm_commands(app: "typer.Typer", console: "Console") -> None:
+    """The commands that talk with a language model."""
+    import typer
+
+    @app.command()
+    def chat(
+        *,
+        url: Annotated[str, typer.Option(help="The memory's file; it is made if there is none.")] = "titans-chat.db",
+        tenant: Annotated[str, typer.Option(help="Whose memory.")] = "me",
+        mode: Annotated[
+            str, typer.Option(help="How the memory takes part: context, recite or soft_prompt.")
+        ] = "context",
+        model: Annotated[
+            str | None, typer.Option(help="The language model, a folder or a name; by default SmolLM2-135M-Instruct.")
+        ] = None,
+        max_tokens: Annotated[int, typer.Option(min=1, help="The most that a reply may have.")] = 64,
+    ) -> None:
+        """Chat with a small language model that remembers, all on this machine."""
+        with _explained():
+            _chat(console, url=url, tenant=tenant, mode=mode, model=model, max_tokens=max_tokens)
+
+    @app.command("total-recall")
+    def total_recall(
+        *,
+        facts: Annotated[
+            list[int] | None, typer.Option(min=1, max=1024, help="How many; repeat for more rows.")
+        ] = None,
+        seeds: Annotated[int, typer.Option(min=1, help="Runs with other facts; the table shows means.")] = 1,
+        questions: Annotated[int, typer.Option(min=1, help="About so many facts everybody is asked.")] = 48,
+        baseline_steps: Annotated[
+            int,
+            typer.Option(min=0, help="Train a soft prompt too; tutorials take 600 steps a fact, each half a second."),
+        ] = 0,
+        model: Annotated[str | None, typer.Option(help="The language model; by default SmolLM2-135M-Instruct.")] = None,
+    ) -> None:
+        """Teach facts, clear the context, ask in the exact and in other words: what do the weights alone still know?"""
+        with _explained():
+            _total_recall(console, facts or [4], seeds, questions, baseline_steps, model)
 
 
 @contextmanager
@@ -136,6 +179,59 @@ def _draw(
             last=last,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+
+
+def _chat(console: "Console", *, url: str, tenant: str, mode: str, model: str | None, max_tokens: int) -> None:
+    """Load the model, open the memory, and chat."""
+    with console.status(f"loading {model or 'SmolLM2-135M-Instruct'} …"):
+        from titans_core.chat import Chat
+        from titans_core.memory import TitansMemory
+        from titans_core.reading import DEFAULT_LANGUAGE_MODEL, CausalReader
+
+        llm = CausalReader(model or DEFAULT_LANGUAGE_MODEL)
+        memory = TitansMemory.open(url, tenant=tenant)
+    with memory:
+        Chat(llm, memory, console, mode=mode, max_new_tokens=max_tokens).run()
+
+
+def _total_recall(
+    console: "Console", facts: list[int], seeds: int, questions: int, baseline_steps: int, model: str | None
+) -> None:
+    """Run the exams and print the tables."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    with console.status("loading the models …") as status:
+        from titans_core.reading import DEFAULT_LANGUAGE_MODEL, CausalReader, load_reader
+        from titans_core.recitation import total_recall
+        from titans_core.recitation.table import COLUMNS, GATE_COLUMNS, gate_rows, loss_curve, rows
+
+        llm, encoder = CausalReader(model or DEFAULT_LANGUAGE_MODEL), load_reader()
+        outcomes: list[Outcome] = []
+        for count in facts:
+            for seed in range(seeds):
+
+                def tell(what: str, about: str = f"{count} facts, seed {seed}") -> None:
+                    status.update(f"{about}: {what} …")
+
+                outcomes += total_recall(
+                    llm,
+                    encoder,
+                    facts=count,
+                    seed=seed,
+                    questions=questions,
+                    baseline_steps=baseline_steps,
+                    tell=tell,
+                )
+    tables = (("Total recall", COLUMNS, rows(outcomes)), ("The gate", GATE_COLUMNS, gate_rows(outcomes)))
+    for title, columns, lines in tables:
+        table = Table(*columns, title=title, box=SIMPLE, padding=0)
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+    for one in outcomes:
+        if one.losses:
+            console.print(f"losses of the soft prompt, {len(one.losses)} steps: {loss_curve(one.losses)}")
 
 
 def _line(finding: Finding) -> str:
