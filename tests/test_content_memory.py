@@ -137,6 +137,15 @@ def test_after_forgetting_it_is_as_if_it_had_never_known():
     assert_equal(memory, written(*others))
 
 
+def test_a_bank_that_a_forgotten_fact_had_closed_takes_another():
+    big, middle, small = facts(1, length=PAIRS - 8)[0], facts(1, length=10, seed=1)[0], facts(1, length=5, seed=2)[0]
+    memory = written(big, middle)
+    assert memory.truncate(1) == 0
+    memory.write(*big)
+    memory.write(*small)
+    assert_equal(memory, written(big, small))
+
+
 def test_the_oldest_bank_is_let_go_and_the_others_stay(three_banks):
     _, told = three_banks
     memory = written(*told)

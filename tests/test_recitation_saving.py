@@ -184,3 +184,16 @@ def test_a_file_that_is_not_there_is_told_as_such(other, tmp_path):
     with pytest.raises(FileNotFoundError):
         other.load(tmp_path / "nowhere")
     assert state(other) == before
+
+
+def test_a_sealed_file_that_lacks_something_is_refused(path, other, tmp_path):
+    tensors, about = load_weights(path)
+    rest = {name: value for name, value in about.items() if name != "hashes"}
+    half = {name: tensor for name, tensor in tensors.items() if name != "address.keys"}
+    fewer = {**about, "hashes": about["hashes"][:1]}
+    said = other.recite([0])
+    for forged in (({}, {}), (half, about), (tensors, rest), (tensors, fewer), (tensors, {**about, "let_go": None})):
+        save_weights(tmp_path / "forged", *forged)
+        with pytest.raises(CorruptStateError, match="Learn"):
+            other.load(tmp_path / "forged")
+    assert other.recite([0]) == said

@@ -129,9 +129,14 @@ class ContentMemory:
         self._open = MemoryState.from_tensors(SPEC, open_)
 
     def truncate(self, facts: int) -> int:
-        """Forget all from some fact on, and those before it that share its bank; how many facts stay."""
-        while len(self) > facts:
-            self.banks.pop()
+        """Forget all from some fact on, and the whole banks in which the next write could make a difference.
+
+        What stays is what a memory holds that never had the rest; how many facts that is.
+        """
+        if len(self) > facts:
+            # A bank of fewer facts was sealed because the next one had too many tokens; another one may have fitted.
+            while self.banks and (len(self) > facts or self.banks[-1].facts < FACTS):
+                self.banks.pop()
             self._open = None
         return len(self)
 

@@ -188,11 +188,18 @@ class Recitation:
             OSError: it cannot be read.
         """
         tensors, about = load_weights(path)
-        if about["made_with"] != self._made_with:
+        if about.get("made_with") != self._made_with:
             raise CorruptStateError(f"The weights in {path} were learned with other models. Learn them from the log.")
-        self._content.restore(tensors)
-        self._address.rewrite(tensors["address.keys"])
-        self._hashes, self._let_go = about["hashes"], about["let_go"]
+        address, content = AddressMemory(self._encoder.dim), ContentMemory(self._llm.dim)
+        try:
+            content.restore(tensors)
+            address.rewrite(tensors["address.keys"])
+            hashes, let_go = list(about["hashes"]), int(about["let_go"])
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise CorruptStateError(f"{path} lacks something: {error!r}. Learn the weights from the log.") from error
+        if not len(address) == len(content) == len(hashes):
+            raise CorruptStateError(f"The parts of {path} do not fit together. Learn the weights from the log.")
+        self._address, self._content, self._hashes, self._let_go = address, content, hashes, let_go
 
     def recite(self, slots: Sequence[int]) -> list[str | None]:
         """Facts by their places, from first token to last; None where the weights do not know how one goes on."""

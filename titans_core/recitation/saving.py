@@ -45,12 +45,13 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = dict(json.loads(header["__metadata__"]["titans"]))
+        found = about.pop("sha256", None)
+        right = about.pop("format", None) == FORMAT and found == _sealed(tensors, about)["sha256"]
     except (SafetensorError, LookupError, ValueError, TypeError) as error:
         raise CorruptStateError(
             f"{path} holds no weights of a recitation: {error}. Learn them from the log."
         ) from error
-    found = about.pop("sha256", None)
-    if about.pop("format", None) != FORMAT or found != _sealed(tensors, about)["sha256"]:
+    if not right:
         raise CorruptStateError(f"{path} is damaged or of another version. Learn the weights from the log.")
     return tensors, about
 
