@@ -292,3 +292,20 @@ def test_a_memory_takes_it_as_reader(llm):
     with memory:
         memory.memorize_many(TEXTS)
         assert memory.recall("What is the secret code?").best.text == TEXTS[0]
+
+
+def test_what_the_model_would_say_anyway_counts_less_beside_a_plain_prompt(llm):
+    fact, question = "Irene Keller keeps a pet pony.", "What pet does Irene Keller keep?"
+    brief = {"role": "system", "content": "Answer in one short sentence."}
+    told, plain = (
+        llm.chat_prompt([brief, {"role": "user", "content": content}]) for content in (f"{fact}\n{question}", question)
+    )
+    with torch.no_grad():
+        seen, unseen = (
+            llm.lm.model(torch.tensor([llm.tokens(prompt)])).logits[0, -1].log_softmax(-1) for prompt in (told, plain)
+        )
+    [together] = llm.generate([told], max_new_tokens=1, plain=[plain])
+    assert llm.tokens(together) == [int((1.5 * seen - 0.5 * unseen).argmax())]
+    pieces = []
+    llm.lm.write(told, max_new_tokens=3, plain=plain, on_text=lambda text: not pieces.append(text))
+    assert "".join(pieces) == llm.generate([told], max_new_tokens=3, plain=[plain])[0]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from titans_core.reading.quantization import Quantization
 
+GUIDANCE = 1.5
+"""How far `plain` pushes: logits are those of the prompt plus half of what the prompt changes (the paper's α = .5)."""
+
 _loading = threading.Lock()
 
 
@@ -95,6 +98,7 @@ class CausalLM:
         max_new_tokens: int,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        plain: str | None = None,
         on_text: Callable[[str], bool],
     ) -> Written:
         """Continue a prompt. Blocks until the text is complete, and holds the lock for so long.
@@ -104,6 +108,8 @@ class CausalLM:
             max_new_tokens: at most so many tokens, at least 1.
             temperature: 0 takes the likeliest token each time; higher is more random.
             stop: the text ends before the first of these.
+            plain: the prompt without the context that the text shall rely on: what the model would write anyway counts
+                less (context-aware decoding, arXiv 2305.14739). Takes a second pass for each token.
             on_text: called before the first token and after each, with the text that became final: whole words, often
                 none. Special tokens are left out. Once it answers False, no token is generated any more.
 
@@ -116,21 +122,33 @@ class CausalLM:
             pieces.on_finalized_text("")
             if not pieces.wanted:
                 return Written(0, 0, "stop")
-            tokens = self.tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(self.model.device)
-            length = tokens["input_ids"].shape[1]
+            tokens, mask = self._encoded(prompt)
+            length = tokens.shape[1]
             sampling = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+            guided = guidance(*self._encoded(plain)) if plain else {}
             generate: Any = self.model.generate  # the base class of all models does not declare it
             [written] = generate(
-                input_ids=tokens["input_ids"],
-                attention_mask=tokens["attention_mask"],
+                input_ids=tokens,
+                attention_mask=mask,
                 max_new_tokens=max_new_tokens,
                 pad_token_id=self.pad_token,
                 streamer=pieces,
                 stopping_criteria=[_Unwanted(pieces)],
                 **sampling,
+                **guided,
             )
             ended = not pieces.wanted or int(written[-1]) in self.end_tokens
             return Written(length, len(written) - length, "stop" if ended else "length")
+
+    def _encoded(self, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """A prompt's tokens and their mask, (1, n)."""
+        encoded = self.tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(self.model.device)
+        return encoded["input_ids"], encoded["attention_mask"]
+
+
+def guidance(tokens: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+    """What `generate` of transformers needs for `plain` of `CausalLM.write`: its tokens (b, n) and their mask."""
+    return {"guidance_scale": GUIDANCE, "negative_prompt_ids": tokens, "negative_prompt_attention_mask": mask}
 
 
 class _Pieces(TextStreamer):

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from titans_core.errors import ReaderError
-from titans_core.reading.causal import CausalLM, load_causal_lm
+from titans_core.reading.causal import CausalLM, guidance, load_causal_lm
 from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL
 from titans_core.reading.quantization import weights_hash
 from titans_core.types import Reading
@@ -161,12 +161,13 @@ class CausalReader:
             logits = self.lm.model(ids, use_cache=False).logits[0, :-1].float()
         return torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
 
-    def generate(self, prompts: Sequence[str], *, max_new_tokens: int) -> list[str]:
+    def generate(self, prompts: Sequence[str], *, max_new_tokens: int, plain: Sequence[str] | None = None) -> list[str]:
         """Continue prompts with the likeliest token each time, all in one batch.
 
         Args:
             prompts: with the special tokens that the model expects, such as `chat_prompt` writes.
             max_new_tokens: at most so many tokens for each, at least 1.
+            plain: for each prompt the one without its context, as in `CausalLM.write`.
 
         Returns:
             What was written after each prompt, up to the end token; special tokens are left out.
@@ -175,9 +176,8 @@ class CausalReader:
             return []
         model, tokenizer = self.lm.model, self.lm.tokenizer
         with self.lm.lock:
-            # A prompt that is empty starts where texts start.
-            tokens = [ids or [self.start_token] for ids in self._encode(prompts)["input_ids"]]
-            ids, mask = self._padded(tokens, side="left")
+            ids, mask = self._prompts(prompts)
+            guided = guidance(*self._prompts(plain)) if plain else {}
             generate: Any = model.generate  # the base class of all models does not declare it
             written = generate(
                 input_ids=ids,
@@ -185,6 +185,7 @@ class CausalReader:
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 pad_token_id=self.lm.pad_token,
+                **guided,
             )
             answers = [self._until_end(row) for row in written[:, ids.shape[1] :].tolist()]
             return list(tokenizer.batch_decode(answers, skip_special_tokens=True))
@@ -217,6 +218,11 @@ class CausalReader:
             verbose=False,  # no warning that a text is longer than the context
         )
         return encoded
+
+    def _prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Under the lock: prompts as one batch that ends with each one's last token."""
+        # A prompt that is empty starts where texts start.
+        return self._padded([ids or [self.start_token] for ids in self._encode(prompts)["input_ids"]], side="left")
 
     def _padded(self, tokens: Sequence[Sequence[int]], *, side: Literal["left", "right"]) -> tuple[Tensor, Tensor]:
         """Token ids as one batch, and the mask of those that count.

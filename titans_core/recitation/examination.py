@@ -123,7 +123,7 @@ def _recitation(llm: CausalReader, encoder: Reader, exam: Exam, questions: int, 
     ]
     known = [one for batch in _batches(asked) for one in recitation.ask_many([fact.question for fact in batch])]
     tell(f"answering {len(asked)} questions")
-    prompts = [_asking(llm, fact.question, one.text) for fact, one in zip(asked, known, strict=True)]
+    answers = _answered(llm, asked, [one.text for one in known])
     separated, opened = {}, {}
     for kind, others in (("near", exam.near), ("unknown", exam.unknown), ("unrelated", exam.unrelated)):
         tell(f"asking {len(others)} {kind} questions that nothing answers")
@@ -135,7 +135,7 @@ def _recitation(llm: CausalReader, encoder: Reader, exam: Exam, questions: int, 
         "recitation",
         len(facts),
         continued=_share(_begins, continued, asked),
-        answered=_share(_holds, _generated(llm, prompts), asked),
+        answered=_share(_holds, answers, asked),
         seconds=statistics.median(seconds),
         nbytes=recitation.nbytes,
         addressed=sum(place == slot for place, slot in enumerate(slots.tolist())) / len(facts),
@@ -167,10 +167,26 @@ def _soft_prompt(
     )
 
 
-def _asking(llm: CausalReader, question: str, recited: str | None = None) -> str:
-    """The prompt of `HybridEngine` for a question in a context that is empty but for what was recited."""
-    messages = [{"role": "user", "content": question}]
-    return llm.chat_prompt(reminded(messages, 0, recited) if recited else messages)
+def _answered(llm: CausalReader, facts: Sequence[Fact], recited: Sequence[str | None]) -> list[str]:
+    """As `HybridEngine` answers in a context that is empty but for what was recited."""
+    answers: dict[str, str] = {}
+    told = [(fact.question, text) for fact, text in zip(facts, recited, strict=True) if text]
+    for batch in _batches(told):
+        conversations = [([{"role": "user", "content": question}], text) for question, text in batch]
+        written = llm.generate(
+            [llm.chat_prompt(reminded(messages, 0, text)) for messages, text in conversations],
+            plain=[llm.chat_prompt(reminded(messages, 0, "")) for messages, _ in conversations],
+            max_new_tokens=ANSWER,
+        )
+        answers |= dict(zip([question for question, _ in batch], written, strict=True))
+    silent = [fact.question for fact in facts if fact.question not in answers]
+    answers |= dict(zip(silent, _generated(llm, [_asking(llm, question) for question in silent]), strict=True))
+    return [answers[fact.question] for fact in facts]
+
+
+def _asking(llm: CausalReader, question: str) -> str:
+    """A question in an empty context."""
+    return llm.chat_prompt([{"role": "user", "content": question}])
 
 
 def _generated(llm: CausalReader, prompts: Sequence[str]) -> list[str]:
