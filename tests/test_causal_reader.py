@@ -7,7 +7,7 @@ import bitsandbytes
 import numpy as np
 import pytest
 import torch
-from tiny_model import CONTEXT, LAYERS, WIDTH, WORDS, write_gguf
+from tiny_model import CONTEXT, LAYERS, WIDTH, WORDS, converted, write_gguf
 from transformers import ByT5Tokenizer
 
 from titans_core import TitansMemory
@@ -22,13 +22,7 @@ LETTERS = ["abc", "xyzzy", "q", "thequickbrownfoxjumps"]
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """A tiny language model, in the letters of which a test can write."""
-    folder = tmp_path_factory.mktemp("model")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("TITANS_CACHE", str(folder))
-        path = str(write_gguf(folder / "tiny.gguf"))
-        for quantization in (None, "nf4", "int8"):
-            load_causal_lm(path, quantization=quantization, device="cpu")
-    return path
+    return converted(tmp_path_factory.mktemp("model"), None, "nf4", "int8")
 
 
 @pytest.fixture(params=[None, "nf4", "int8"])

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tiny_model import WIDTH, write_gguf
+from tiny_model import WIDTH, converted
 
 from titans_core.errors import EmptyTurnError, InvalidQueryError, QuantizationError
 from titans_core.reading import CausalLM, CausalReader, load_causal_lm
@@ -18,12 +18,7 @@ CODE = "The secret code is X-8-DELTA-9."
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """A tiny language model, in the letters of which a test can write."""
-    folder = tmp_path_factory.mktemp("model")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("TITANS_CACHE", str(folder))
-        path = str(write_gguf(folder / "tiny.gguf"))
-        load_causal_lm(path)
-    return path
+    return converted(tmp_path_factory.mktemp("model"), None)
 
 
 @pytest.fixture(scope="module")

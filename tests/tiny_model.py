@@ -1,7 +1,10 @@
 """A language model that is small enough to be made for a test."""
 
 import numpy as np
+import pytest
 from gguf import GGUFWriter, TokenType
+
+from titans_core.reading import load_causal_lm
 
 WIDTH, LAYERS = 64, 2  # bitsandbytes quantizes 64 weights at a time
 CONTEXT = 64
@@ -40,4 +43,14 @@ def write_gguf(path, seed=0):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return path
+
+
+def converted(folder, *quantizations):
+    """The path of such a file, which was converted into the folder and loaded in these ways."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TITANS_CACHE", str(folder))
+        path = str(write_gguf(folder / "tiny.gguf"))
+        for quantization in quantizations:
+            load_causal_lm(path, quantization=quantization, device="cpu")
     return path

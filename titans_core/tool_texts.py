@@ -18,3 +18,7 @@ FORGET = (
     "Delete one memory of this user for good, by the id that it is shown with when it is looked up. Only if the user "
     "wants that, or if the memory is wrong."
 )
+
+CONTENT = "The statement to write down."
+QUERY = "A question, or what the memories should be about."
+MEMORY_ID = "The memory's id."

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from titans_core import TitansError, Turn
 from titans_core.errors import InvalidQueryError, InvalidTenantError
-from titans_core.tool_texts import FORGET, MEMORIZE, NOTHING, RECALL, RECALL_LINE
+from titans_core.tool_texts import CONTENT, FORGET, MEMORIZE, MEMORY_ID, NOTHING, QUERY, RECALL, RECALL_LINE
 from titans_langchain import events
 from titans_langchain.identity import Caller
 from titans_langchain.messages import jsonable
@@ -28,15 +28,15 @@ _OUTSIDE: Any = None
 
 
 class _Note(BaseModel):
-    content: str = Field(description="The statement to write down.")
+    content: str = Field(description=CONTENT)
 
 
 class _Query(BaseModel):
-    query: str = Field(description="A question, or what the memories should be about.")
+    query: str = Field(description=QUERY)
 
 
 class _Memory(BaseModel):
-    memory_id: str = Field(description="The memory's id.")
+    memory_id: str = Field(description=MEMORY_ID)
 
 
 def create_memorize_tool(memory: Source, *, name: str = "memorize", description: str = MEMORIZE) -> BaseTool:

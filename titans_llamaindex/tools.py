@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from titans_core import TitansError, Turn
 from titans_core.errors import InvalidQueryError, InvalidTenantError
-from titans_core.tool_texts import FORGET, MEMORIZE, NOTHING, RECALL, RECALL_LINE
+from titans_core.tool_texts import CONTENT, FORGET, MEMORIZE, MEMORY_ID, NOTHING, QUERY, RECALL, RECALL_LINE
 from titans_llamaindex import events
 from titans_llamaindex.owner import Owner
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class _Note(BaseModel):
-    content: str = Field(description="The statement to write down.")
+    content: str = Field(description=CONTENT)
 
 
 class _Query(BaseModel):
-    query: str = Field(description="A question, or what the memories should be about.")
+    query: str = Field(description=QUERY)
 
 
 class _Memory(BaseModel):
-    memory_id: str = Field(description="The memory's id.")
+    memory_id: str = Field(description=MEMORY_ID)
 
 
 def create_memorize_tool(

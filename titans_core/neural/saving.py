@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -36,15 +36,13 @@ def dump_state(spec: MemorySpec, state: MemoryState, *, position: int = 0) -> by
         state: what it has learned.
         position: the last turn of the log that it has learned; 0 without a log.
     """
-    tensors = state.tensors()
     about = {
         "format": FORMAT,
         "spec": repr(spec),
         "fingerprint": spec.fingerprint,
         "position": position,
     }
-    about["sha256"] = _checksum(about, tensors)
-    return save(tensors, metadata={"titans": json.dumps(about, sort_keys=True)})
+    return seal(state.tensors(), about)
 
 
 def load_state(spec: MemorySpec, data: bytes) -> tuple[MemoryState, int]:
@@ -57,12 +55,7 @@ def load_state(spec: MemorySpec, data: bytes) -> tuple[MemoryState, int]:
     Raises:
         CorruptStateError: the bytes are damaged, of another version, or of another spec.
     """
-    try:
-        tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about = dict(json.loads(header.get("__metadata__", {}).get("titans", "{}")))
-    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
-        raise CorruptStateError(f"The saved state cannot be read: {error}. Rebuild it from the log.") from error
+    tensors, about, intact = unseal(data)
     if about.get("format") != FORMAT:
         raise CorruptStateError(
             f"The saved state is of format {about.get('format')!r}, this version reads {FORMAT!r}. "
@@ -73,9 +66,31 @@ def load_state(spec: MemorySpec, data: bytes) -> tuple[MemoryState, int]:
             f"The saved state was learned under another spec: {about.get('spec')}. Use that one, or rebuild it."
         )
     state = MemoryState.from_tensors(spec, tensors)
-    if state is None or about.pop("sha256", None) != _checksum(about, tensors):
+    if state is None or not intact:
         raise CorruptStateError("The saved state does not match its checksum. Rebuild it from the log.")
     return state, int(about.get("position", 0))
+
+
+def seal(tensors: Mapping[str, Tensor], about: Mapping[str, object]) -> bytes:
+    """Tensors in the safetensors format, with JSON values about them and a checksum over both."""
+    sealed = {**about, "sha256": _checksum(about, tensors)}
+    return save(dict(tensors), metadata={"titans": json.dumps(sealed, sort_keys=True)})
+
+
+def unseal(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any], bool]:
+    """The tensors of what `seal` returned, what was said about them, and whether the checksum fits.
+
+    Raises:
+        CorruptStateError: the bytes are no such file.
+    """
+    try:
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about = dict(json.loads(header.get("__metadata__", {}).get("titans", "{}")))
+        found = about.pop("sha256", None)
+        return tensors, about, found == _checksum(about, tensors)
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise CorruptStateError(f"The saved state cannot be read: {error}. Rebuild it from the log.") from error
 
 
 def _checksum(about: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:

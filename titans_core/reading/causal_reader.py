@@ -49,6 +49,7 @@ class CausalReader:
         lm: model, tokenizer and lock, which all of this process share that load the same.
         layer: whose states are the keys: 0 the embeddings, -1 the last, after the final norm.
         start_token: the id of what stands before a text: the beginning-of-text token, or the end token without one.
+        end_token: the id of what ends a text; the start token for a model that has none.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class CausalReader:
             raise ReaderError(f"The tokenizer of {model.name!r} tells no offsets; use a model that has a fast one.")
         starts = (tokenizer.bos_token_id, tokenizer.eos_token_id, 0)
         self.start_token = next(int(start) for start in starts if start is not None)
+        self.end_token = next(iter(model.end_tokens), self.start_token)
         positions = getattr(self._config, "max_position_embeddings", None)
         self._longest = int(min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
         self._fingerprint = f"{model.precision}:{weights_hash(model.model)}:{place}"

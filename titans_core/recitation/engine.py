@@ -146,11 +146,9 @@ class HybridEngine:
         place = _last_question(messages)
         question = messages[place]["content"]
         reminder, known = self._reminder(question, mode)
-        prompt, plain = self.llm.chat_prompt(messages), None
-        if reminder:
-            prompt = self.llm.chat_prompt(reminded(messages, place, reminder))
-            # What was recited is right or not said at all, so the model shall rely on it; a recall may be irrelevant.
-            plain = self.llm.chat_prompt(reminded(messages, place, "")) if mode == "recite" else None
+        prompt, plain = guided(self.llm, messages, place, reminder)
+        if mode == "context":
+            plain = None  # a recall may be irrelevant; what was recited is right or not said at all, and is relied on
         pieces: list[str] = []
 
         def take(text: str) -> bool:
@@ -206,22 +204,28 @@ def statements(turns: Iterable[Turn]) -> list[str]:
     return [turn.text for turn in turns if turn.speaker != "assistant" and asking(turn.text) < QUESTION]
 
 
-def reminded(messages: Sequence[Mapping[str, str]], place: int, reminder: str) -> list[Mapping[str, str]]:
-    """A conversation in which something stands before a question.
+def guided(
+    llm: CausalReader, messages: Sequence[Mapping[str, str]], place: int, reminder: str
+) -> tuple[str, str | None]:
+    """The prompt for a conversation in which something stands before a question.
 
     Args:
+        llm: the language model, for its chat template.
         messages: the conversation.
         place: of the question in it.
-        reminder: what the memory knows; empty for the same conversation without it.
+        reminder: what the memory knows; empty for nothing.
 
     Returns:
-        The conversation for the model, told what to do with it unless a system message says that already.
+        The prompt, and the same without the reminder, for `plain` of `CausalLM.write`. The model is told to be brief
+        unless a system message tells it anything. Without a reminder: the plain prompt of the conversation, and None.
     """
+    if not reminder:
+        return llm.chat_prompt(messages), None
     told = any(message["role"] == "system" for message in messages)
-    question = messages[place]["content"]
-    asked = {**messages[place], "content": f"{reminder}\n{question}" if reminder else question}
-    instruction = [] if told else [{"role": "system", "content": INSTRUCTION}]
-    return [*instruction, *messages[:place], asked, *messages[place + 1 :]]
+    before = [*([] if told else [{"role": "system", "content": INSTRUCTION}]), *messages[:place]]
+    question, after = messages[place], messages[place + 1 :]
+    asked = {**question, "content": f"{reminder}\n{question['content']}"}
+    return llm.chat_prompt([*before, asked, *after]), llm.chat_prompt([*before, question, *after])
 
 
 def _last_question(messages: Sequence[Mapping[str, str]]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sklearn.metrics import roc_auc_score
 
-from titans_core.recitation.engine import reminded
+from titans_core.recitation.engine import guided
 from titans_core.recitation.facts import make_exam
 from titans_core.recitation.recitation import Recitation
 from titans_core.recitation.soft_prompt import SoftPromptMemory
@@ -169,19 +169,20 @@ def _soft_prompt(
 
 def _answered(llm: CausalReader, facts: Sequence[Fact], recited: Sequence[str | None]) -> list[str]:
     """As `HybridEngine` answers in a context that is empty but for what was recited."""
-    answers: dict[str, str] = {}
-    told = [(fact.question, text) for fact, text in zip(facts, recited, strict=True) if text]
-    for batch in _batches(told):
-        conversations = [([{"role": "user", "content": question}], text) for question, text in batch]
-        written = llm.generate(
-            [llm.chat_prompt(reminded(messages, 0, text)) for messages, text in conversations],
-            plain=[llm.chat_prompt(reminded(messages, 0, "")) for messages, _ in conversations],
-            max_new_tokens=ANSWER,
+    prompts = [
+        guided(llm, [{"role": "user", "content": fact.question}], 0, text or "")
+        for fact, text in zip(facts, recited, strict=True)
+    ]
+    relying = [(prompt, plain) for prompt, plain in prompts if plain]
+    written = [
+        answer
+        for batch in _batches(relying)
+        for answer in llm.generate(
+            [prompt for prompt, _ in batch], plain=[plain for _, plain in batch], max_new_tokens=ANSWER
         )
-        answers |= dict(zip([question for question, _ in batch], written, strict=True))
-    silent = [fact.question for fact in facts if fact.question not in answers]
-    answers |= dict(zip(silent, _generated(llm, [_asking(llm, question) for question in silent]), strict=True))
-    return [answers[fact.question] for fact in facts]
+    ]
+    relied, silent = iter(written), iter(_generated(llm, [prompt for prompt, plain in prompts if not plain]))
+    return [next(relied if plain else silent) for _, plain in prompts]
 
 
 def _asking(llm: CausalReader, question: str) -> str:

@@ -134,19 +134,15 @@ class NextStateMemory:
         tokens = list(beginning)
         while self.memory.state.tokens and len(tokens) < len(beginning) + max_new_tokens:
             token = self._nearest(self.memory.read(self._keys(tokens)[-1:])[0])
-            if token == self._end_token:
+            if token == self.llm.end_token:
                 break
             tokens.append(token)
         with self.llm.lm.lock:
             return str(self.llm.lm.tokenizer.decode(tokens[len(beginning) :], skip_special_tokens=True))
 
-    @property
-    def _end_token(self) -> int:
-        return next(iter(self.llm.lm.end_tokens), self.llm.start_token)
-
     def _pairs(self, tokens: list[int]) -> tuple[Tensor, Tensor]:
         """The states at the start token and at each token, and the state that comes after each."""
-        following = torch.tensor([*tokens, self._end_token])
+        following = torch.tensor([*tokens, self.llm.end_token])
         values = self._embeddings()[following.to(self.llm.lm.model.device)].float().cpu()
         return self._keys([self.llm.start_token, *tokens]), normalize(values, dim=-1)
 

@@ -85,7 +85,6 @@ class Recitation:
         self._hashes: list[str] = []
         self._let_go = 0
         self._made_with = [llm.fingerprint, encoder.fingerprint]
-        self._end = next(iter(llm.lm.end_tokens), llm.start_token)
 
     def __len__(self) -> int:
         """How many facts it can recite."""
@@ -134,8 +133,7 @@ class Recitation:
         Returns:
             int64 (b,) slots, the place among the facts that can be recited; float64 (b,) activations, up to about 1.
         """
-        vectors = torch.from_numpy(np.stack([reading.pooled for reading in self._encoder.read(texts)]))
-        activations, slots = self._address.read(vectors).max(dim=-1)
+        activations, slots = self._address.read(self._vectors(texts)).max(dim=-1)
         return slots, activations
 
     def ask(self, question: str) -> Recited:
@@ -233,7 +231,7 @@ class Recitation:
                 for row, (answer, score) in enumerate(zip(answers.tolist(), scores.tolist(), strict=True)):
                     given = beginnings[row][place] if place < len(beginnings[row]) else answer
                     right[row] &= not open_[row] or (score >= SURE and given == answer)
-                    open_[row] &= right[row] and given != self._end
+                    open_[row] &= right[row] and given != self._llm.end_token
                     said[row] += [given] if open_[row] else []
                     tokens[row] = given
                 if not any(open_):
@@ -243,9 +241,12 @@ class Recitation:
                 for row, beginning, known, going_on in zip(said, beginnings, right, open_, strict=True)
             ]
 
+    def _vectors(self, texts: Sequence[str]) -> Tensor:
+        return torch.from_numpy(np.stack([reading.pooled for reading in self._encoder.read(texts)]))
+
     def _write(self, texts: Sequence[str]) -> None:
-        vectors = torch.from_numpy(np.stack([reading.pooled for reading in self._encoder.read(texts)]))
-        tokens = [[self._llm.start_token, *self._llm.tokens(text), self._end] for text in texts]
+        vectors = self._vectors(texts)
+        tokens = [[self._llm.start_token, *self._llm.tokens(text), self._llm.end_token] for text in texts]
         # What stands to the right changes no state of a causal model.
         rows = [torch.tensor(row[:-1]) for row in tokens]
         states = self._llm.states(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), layer=-1).cpu()

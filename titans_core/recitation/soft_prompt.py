@@ -123,8 +123,7 @@ class SoftPromptMemory:
         if not facts or not all(fact.strip() for fact in facts):
             raise EmptyTurnError("There is nothing to learn from no text; give at least one fact, and leave out empty.")
         self._check_gradients()
-        end = next(iter(self.llm.lm.end_tokens), self.llm.start_token)
-        tokens = [[*self.llm.tokens(fact), end] for fact in facts]
+        tokens = [[*self.llm.tokens(fact), self.llm.end_token] for fact in facts]
         losses: list[float] = []
         start = time.perf_counter()
         bar = transformers_logging.tqdm(self._turns(len(facts), steps), total=steps, disable=not progress)
