@@ -38,6 +38,22 @@ def llm() -> CausalReader:
     return CausalReader()
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server; started only for tests that ask for it."""
+    from postgres import Server
+
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    """Of an empty database, for a role without special rights."""
+    return postgres.emptied()
+
+
 @pytest.fixture
 def memory(reader):
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
@@ -80,5 +96,5 @@ def slow_reader(reader):
 @pytest.fixture
 def slow_memory(slow_reader, monkeypatch):
     with TitansMemory.open(":memory:", tenant="alice", reader=slow_reader) as memory:
-        monkeypatch.setattr(memory._log, "checkpoint", slow_work)  # which forgetting waits for, on a slow disk
+        monkeypatch.setattr(memory._log, "scrub", slow_work)  # which forgetting waits for, on a slow disk
         yield memory

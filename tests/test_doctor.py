@@ -164,20 +164,6 @@ def test_an_old_sqlite(connect_with):
     assert problem(doctor.sqlite(), "syntax error", "3.37")
 
 
-def test_no_fts5(connect_with):
-    connect_with(denied=sqlite3.SQLITE_CREATE_VTABLE)
-    assert problem(doctor.fts5(), "not authorized", "FTS5")
-
-
-def test_an_index_that_does_not_stem(connect_with):
-    class Plain(sqlite3.Connection):
-        def execute(self, sql, *values):
-            return super().execute(sql.replace("porter ", ""), *values)
-
-    connect_with(factory=Plain)
-    assert problem(doctor.fts5(), "does not stem", "FTS5")
-
-
 def test_a_folder_that_is_gone(monkeypatch, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()

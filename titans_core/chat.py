@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from titans_core.errors import InvalidQueryError, TitansError, UnknownTurnError
+from titans_core.quoting import shown
 from titans_core.reading import CausalReader, load_reader
 from titans_core.recitation.engine import MODES, HybridEngine, Mode, statements
 from titans_core.recitation.recitation import Recitation
@@ -149,7 +150,7 @@ class Chat:
         """The engine's reply, shown while it is written."""
 
         def show(text: str) -> bool:
-            if text := text if pieces else text.lstrip():
+            if text := shown(text if pieces else text.lstrip()):
                 if not pieces:
                     waiting.stop()
                     self._console.print("[bold]titans>[/] ", end="")
@@ -172,7 +173,7 @@ class Chat:
             for recall in recalls:
                 self._say(f"{recall.score:.2f}", _line(recall.turn, recall.passage), cut=True)
         if recited := reply.recited:
-            text = "nothing" if recited.text is None else f'"{recited.text}"'
+            text = "nothing" if recited.text is None else f'"{shown(recited.text)}"'
             color = "red" if recited.text is None else "green"
             self._say("recited", escape(text))
             self._say("", f"familiarity [{color}]{recited.familiarity:.2f}[/], 1 opens the gate")
@@ -276,7 +277,7 @@ class Chat:
 def _line(turn: Turn, passage: str | None = None) -> str:
     """A turn in a line, or a passage of it, with its id and who said it."""
     text = " ".join((passage or turn.text).split())
-    return escape(f"{str(turn.id)[:ID]}  {turn.speaker or 'somebody'}: {text}")
+    return escape(shown(f"{str(turn.id)[:ID]}  {turn.speaker or 'somebody'}: {text}"))
 
 
 def _new_session() -> str:

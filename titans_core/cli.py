@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from titans_core import __version__
+from titans_core.cli_care import add_care_commands
+from titans_core.cli_transfer import add_transfer_commands
 from titans_core.doctor import Finding, Status, examine
 from titans_core.errors import TitansError
 
@@ -92,6 +94,8 @@ def build_app() -> "typer.Typer":
                 console.print(str(path), soft_wrap=True, markup=False)
 
     _add_llm_commands(app, console)
+    add_transfer_commands(app, console, _explained)
+    add_care_commands(app, console, _explained)
     return app
 
 

@@ -99,18 +99,6 @@ def sqlite() -> tuple[Status, str]:
     return Status.OK, sqlite3.sqlite_version
 
 
-@_check("FTS5", "Use a Python whose sqlite3 was built with the FTS5 extension.")
-def fts5() -> tuple[Status, str]:
-    """The full-text index finds a word by another form of it."""
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.execute("CREATE VIRTUAL TABLE words USING fts5(text, tokenize='porter unicode61')")
-        database.execute("INSERT INTO words VALUES ('She was running home.')")
-        [[found]] = database.execute("SELECT count(*) FROM words WHERE words MATCH 'runs'")
-    if found != 1:
-        raise RuntimeError("the index does not stem words")
-    return Status.OK, "full-text index with Porter stems"
-
-
 @_check("folder", "Change to a folder where you may write, or open the memory by a full path to one.")
 def folder() -> tuple[Status, str]:
     """A file can be written to the current directory."""
@@ -181,7 +169,7 @@ def reading() -> tuple[Status, str]:
 
 
 # The quick ones first: torch can end the whole process, for one in a folder that was deleted.
-CHECKS = (python, sqlite, fts5, folder, torch_build, cuda, four_bit, model, reading)
+CHECKS = (python, sqlite, folder, torch_build, cuda, four_bit, model, reading)
 
 
 def _nf4_error(device: str) -> float:

@@ -4,7 +4,8 @@ TitansError
 ├── TurnError                 what was given to memorize cannot be stored (ValueError)
 │   ├── EmptyTurnError        no text, or only white space
 │   ├── InvalidTurnError      not text, or text, metadata or a time that cannot be stored exactly
-│   └── DuplicateTurnError    the id is taken by another text
+│   ├── DuplicateTurnError    the id is taken by another text
+│   └── SourceLimitError      the source writes more than it may
 ├── UnknownTurnError          no turn has this id (KeyError)
 ├── InvalidQueryError         a query, limit or filter that cannot be answered (ValueError)
 ├── CalibrationError          a calibration that cannot be made or used here (ValueError)
@@ -17,12 +18,12 @@ TitansError
 │   ├── QuantizationError     the quantization is unknown or cannot run here
 │   └── ReaderMismatchError   the file was written with another reader
 └── StorageError
-    ├── UnsupportedUrlError   the URL names a store that this version cannot open (ValueError)
+    ├── UnsupportedUrlError   the URL names a storage that cannot be opened, or not for this (ValueError)
     ├── UnwritableError       the path cannot be created or written (OSError)
     ├── StorageFullError      the disk is full (OSError)
     ├── StorageBusyError      another process holds the file (TimeoutError)
     ├── ForeignFileError      the file is something else than a memory, or a newer one
-    └── CorruptMemoryError    the file is damaged
+    └── CorruptMemoryError    the log is damaged
 
 Each class also derives from the built-in that callers would expect, and each message says what to do next.
 A failed call changes nothing: what was stored before is still there.
@@ -49,6 +50,10 @@ class InvalidTurnError(TurnError):
 
 class DuplicateTurnError(TurnError):
     """The id belongs to a turn with another text; use `update`, or another id."""
+
+
+class SourceLimitError(TurnError):
+    """The turn's source has written as much as it may within an hour; look at what it writes."""
 
 
 class UnknownTurnError(TitansError, KeyError):
@@ -104,7 +109,7 @@ class StorageError(TitansError):
 
 
 class UnsupportedUrlError(StorageError, ValueError):
-    """The URL names a store that this version cannot open; use a path or ":memory:"."""
+    """The URL names a storage that cannot be opened, or that cannot do this; the message says what can."""
 
 
 class UnwritableError(StorageError, OSError):
@@ -124,7 +129,7 @@ class ForeignFileError(StorageError):
 
 
 class CorruptMemoryError(StorageError):
-    """The log is damaged; restore a backup. Damaged weights never raise, they are rebuilt."""
+    """The log is damaged; restore a backup, or `titans repair` it. Damaged weights never raise, they are rebuilt."""
 
 
 class UncalibratedWarning(UserWarning):

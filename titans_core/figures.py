@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from titans_core.episodes.database import open_database, translated_errors
+from titans_core.episodes import stored_tenants
 from titans_core.errors import InvalidTenantError, StorageError
 from titans_core.history import replay
 from titans_core.plots import (
@@ -84,12 +84,7 @@ def check_memory(url: str | Path, tenant: str) -> None:
     """
     if not Path(url).is_file() or not Path(url).stat().st_size:
         raise StorageError(f"There is no memory at {str(url)!r}; give the path that it was opened with.")
-    connection = open_database(url)
-    try:
-        with translated_errors(str(url)):
-            names = [name for [name] in connection.execute("SELECT name FROM tenants ORDER BY name")]
-    finally:
-        connection.close()
+    names = stored_tenants(url)
     if tenant not in names:
         known = ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         raise InvalidTenantError(f"{str(url)!r} has no tenant {tenant!r}; choose one of those it has: {known}.")

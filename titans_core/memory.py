@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from transformers.utils import logging as transformers_logging
 
 from titans_core import transfer
-from titans_core.cache import SNAPSHOT_EVERY, Cache
+from titans_core.cache import SNAPSHOT_EVERY
 from titans_core.calibrating import AMONG, cases_of
 from titans_core.confidence import Calibrated, Calibration, make_strategy
-from titans_core.episodes import EpisodeLog, Filters, checked_query, checked_tenant, checked_text, checked_turn
-from titans_core.errors import (
-    ClosedMemoryError,
-    InvalidQueryError,
-    InvalidSpecError,
-    StorageError,
-    UnknownTurnError,
-)
+from titans_core.episodes import Filters, checked_query, checked_tenant, checked_turn, open_log
+from titans_core.errors import InvalidQueryError, InvalidSpecError, StorageError
 from titans_core.neural import Decay, Keep, MemorySpec
 from titans_core.reading import make_reader
+from titans_core.readings import Readings
 from titans_core.recalling import packed, ranking_fingerprint, recollect
 from titans_core.twins import off_loop
-from titans_core.types import LINE, Memorized, Recollection, Stats, Turn
-from titans_core.writing import append_turns, read_passages
+from titans_core.types import LINE, Memorized, Recollection, Turn
+from titans_core.upkeep import Upkeep
+from titans_core.workers import in_batches, read_batches
+from titans_core.writing import append_turns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
-    from types import TracebackType
 
     from titans_core.confidence import Case, Strategy
-    from titans_core.episodes import FilterArguments
+    from titans_core.episodes import EpisodeLog, FilterArguments
     from titans_core.reading import Reader
+    from titans_core.workers import Batch
 
 BATCH = 512
 """Turns that `memorize_many` reads and commits together."""
@@ -48,7 +45,7 @@ GATE = 0.9
 """A turn whose tokens are less surprising than this share of what is usual moves no weights."""
 
 
-class TitansMemory:
+class TitansMemory(Upkeep):
     """Learns each turn of a conversation, and recalls turns under a label that says how far to trust them.
 
     Every method is safe to call from several threads, and has an async twin with an `a` before its name.
@@ -59,14 +56,20 @@ class TitansMemory:
             memory.recall("What is the secret code?").best.text
     """
 
-    def __init__(self, log: EpisodeLog, reader: Reader, strategy: Strategy | str | None, spec: MemorySpec) -> None:
+    def __init__(
+        self,
+        log: EpisodeLog,
+        reader: Reader,
+        strategy: Strategy | str | None,
+        spec: MemorySpec,
+        *,
+        per_source: int | None = None,
+        max_age: timedelta | None = None,
+    ) -> None:
         """Use `open`."""
-        self._log = log
-        self._reader = reader
-        self._strategy = self._made(strategy)
-        self._lock = threading.RLock()
-        self._closed = False
-        self._cache = Cache(log, spec)
+        self._strategy = make_strategy(strategy, reader=reader.fingerprint, ranking=ranking_fingerprint())
+        self._per_source = per_source
+        super().__init__(log, reader, spec, max_age)
 
     @classmethod
     def open(
@@ -77,11 +80,13 @@ class TitansMemory:
         reader: Reader | str | None = None,
         strategy: Strategy | str | None = None,
         keep: float = 1.0,
+        per_source: int | None = 1000,
+        max_age: timedelta | None = None,
     ) -> Self:
         """Open a tenant's memory, or begin one.
 
         Args:
-            url: the path of a file, or ":memory:".
+            url: the path of a file, ":memory:", or "postgresql://…".
             tenant: whose memory; compared exactly. Nothing is shared between tenants but the reader.
             reader: a reader, or a model's name or path; None for all-MiniLM-L6-v2 in 4 bit.
             strategy: what labels recalls, an object or a name of `titans_core.confidence.STRATEGIES`; None for
@@ -90,10 +95,14 @@ class TitansMemory:
             keep: retention, in (0, 1]: the share of what they know that the weights keep for each passage they
                 learn. Below 1 they forget the old slowly; the log never does. Opened with another value, the
                 weights are relearned.
+            per_source: the most turns that one source (see `Turn.source`) may write within an hour, so that none
+                floods the memory; None for any number. Turns without a source are not counted.
+            max_age: forget turns that were said longer ago: when the memory is opened, and every hour while it is in
+                use. By this machine's clock. None keeps them.
 
         Raises:
             InvalidTenantError: the tenant is missing.
-            InvalidSpecError: `keep` is out of range.
+            InvalidSpecError: `keep`, `per_source` or `max_age` is out of range.
             InvalidQueryError: no strategy has this name.
             CalibrationError: the strategy was calibrated with another reader.
             ReaderError: the model cannot be had, or the file was written with another.
@@ -102,37 +111,18 @@ class TitansMemory:
         tenant = checked_tenant(tenant)
         reader = make_reader(reader)
         spec = _spec(reader.dim, keep)
-        log = EpisodeLog(url, tenant, reader=reader.fingerprint, dim=reader.dim)
+        _check_limits(per_source, max_age)
+        log = open_log(url, tenant, reader=reader.fingerprint, dim=reader.dim)
         try:
-            return cls(log, reader, strategy, spec)
+            return cls(log, reader, strategy, spec, per_source=per_source, max_age=max_age)
         except BaseException:
             log.close()
             raise
 
     @property
-    def tenant(self) -> str:
-        """Whose memory this is."""
-        return self._log.tenant
-
-    @property
-    def url(self) -> str:
-        """Where it is stored."""
-        return self._log.url
-
-    @property
-    def reader(self) -> str:
-        """Fingerprint of the model that reads its turns, quantization first."""
-        return self._reader.fingerprint
-
-    @property
     def version(self) -> tuple[int, int]:
         """Changes with every turn that is memorized, forgotten or given another text, as far as it is known here."""
         return self._cache.version
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
 
     def memorize(
         self,
@@ -143,6 +133,7 @@ class TitansMemory:
         session: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         id: str | None = None,  # noqa: A002 - the word that callers use
+        source: str | None = None,
     ) -> Memorized:
         """Store one turn and learn it. When this returns, it is on disk.
 
@@ -155,37 +146,41 @@ class TitansMemory:
             session: the conversation that it belongs to.
             metadata: JSON values to keep with it.
             id: its id; a new one by default.
+            source: where it comes from, if not from the conversation itself (see `Turn`).
 
         Raises:
             TurnError: it cannot be stored; the subclass says why.
             StorageError: it could not be written; nothing was.
         """
         whole = turn if isinstance(turn, Turn) else Turn(turn)
-        given: dict[str, Any] = {"speaker": speaker, "at": at, "session": session, "metadata": metadata, "id": id}
-        whole = replace(whole, **{name: value for name, value in given.items() if value is not None})
+        given = {"speaker": speaker, "at": at, "session": session, "metadata": metadata, "id": id, "source": source}
+        whole = replace(whole, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         return self._memorize([checked_turn(whole)])[0]
 
-    def memorize_many(self, turns: Iterable[str | Turn], *, progress: bool = False) -> list[Memorized]:
+    def memorize_many(
+        self, turns: Iterable[str | Turn], *, workers: int = 0, progress: bool = False
+    ) -> list[Memorized]:
         """Store and learn many turns, several times faster than one by one.
 
-        They are committed in batches, in order: if the process dies, what comes back is a beginning of them.
+        They are committed in batches, in order: if the process dies, what comes back is a beginning of them. Turns
+        whose ids are stored are not read again, so that a call that was cut short may be repeated.
 
         Args:
             turns: texts or turns.
+            workers: how many processes read, each with the model loaded anew (some seconds, some 500 MB); 0 to read
+                in this one. They pay for thousands of turns, where there are cores for them. A script needs its
+                `if __name__ == "__main__":`, or each of them would run it.
             progress: whether to show a progress bar.
 
         Raises:
             TurnError: one of them cannot be stored; then none was.
             StorageError: a batch could not be written; those before it are stored.
+            ReaderError: a worker died, or cannot be given this reader; what was committed is stored.
+            InvalidQueryError: `workers` is below 0.
         """
         checked = [checked_turn(turn if isinstance(turn, Turn) else Turn(turn)) for turn in turns]
-        receipts: list[Memorized] = []
-        with transformers_logging.tqdm(total=len(checked), unit="turn", desc="memorizing", disable=not progress) as bar:
-            for start in range(0, len(checked), BATCH):
-                batch = self._memorize(checked[start : start + BATCH])
-                receipts += batch
-                bar.update(len(batch))
-        return receipts
+        batches = in_batches(checked, BATCH)
+        return list(self._memorize_batches(batches, self._per_source, len(checked), workers, progress=progress))
 
     def recall(
         self,
@@ -206,7 +201,7 @@ class TitansMemory:
             max_tokens: the most that `as_text(template)` of the answer may have, in tokens of the reader; recalls are
                 taken by score as long as they fit whole. None for no limit.
             template: for one recall in a prompt, see `Recollection.as_text`.
-            filters: only turns that pass: `speaker`, `since`, `until`, `session`, `where`, `ids`,
+            filters: only turns that pass: `speaker`, `since`, `until`, `session`, `source`, `where`, `ids`,
                 `except_texts` (see `Filters`).
 
         Raises:
@@ -276,203 +271,49 @@ class TitansMemory:
         self._strategy = Calibrated(made, promise=promise)
         return made
 
-    def forget(self, id: str | None = None, **filters: Unpack[FilterArguments]) -> int:  # noqa: A002
-        """Delete a turn, or all turns that pass the filters, and relearn the rest without them.
-
-        The text is overwritten in the file. Relearning takes about a millisecond for each turn that stays.
-
-        Args:
-            id: of the turn; or
-            filters: one at least, as in `recall`; `except_texts` then forgets everything but these.
-
-        Returns:
-            How many turns were forgotten.
-
-        Raises:
-            UnknownTurnError: no turn has the id.
-            InvalidQueryError: neither an id nor a filter was given, or both were.
-        """
-        wanted = Filters(**filters)
-        if (id is None) == (not wanted):
-            raise InvalidQueryError("Give `forget` either an id or a filter (speaker, since, until, session, where).")
-        with self._open():
-            with self._log.transaction():
-                positions = self._log.positions(wanted) if id is None else [self._position(id)]
-                if positions:
-                    self._log.delete(positions)
-            self._log.checkpoint()
-            self._cache.catch_up()
-        return len(positions)
-
-    def update(
-        self,
-        id: str,  # noqa: A002 - the word that callers use
-        text: str | None = None,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> Memorized:
-        """Replace a turn's text or metadata, in its place.
-
-        With another text everything is relearned as if it had always been so, about a millisecond for each turn.
-        Metadata alone cost a write; the weights know nothing of them.
-
-        Args:
-            id: of the turn.
-            text: the new text; None leaves it.
-            metadata: the new metadata, whole; None leaves them.
-
-        Raises:
-            UnknownTurnError: no turn has the id.
-            TurnError: the text or the metadata cannot be stored.
-        """
-        stored = self.get(id)
-        text = stored.text if text is None else checked_text(text)
-        turn = checked_turn(replace(stored, text=text, metadata=stored.metadata if metadata is None else metadata))
-        if text == stored.text:
-            with self._open(), self._log.transaction():
-                self._log.set_metadata(self._position(id), turn.metadata)
-            return Memorized(id, surprise=0.0, learned=False)
-        [passages] = read_passages(self._reader, [turn])
-        with self._open():
-            with self._log.transaction():
-                position = self._position(id)
-                self._log.delete([position])
-                self._log.append(turn, passages, position=position)
-            self._log.checkpoint()
-            self._cache.catch_up()
-            surprise, learned = self._cache.lesson_at(position)
-            return Memorized(id, surprise, learned)
-
-    def consolidate(self, share: float = 0.1) -> int:
-        """Relearn everything from the log, and rehearse what matters: learn it once more, as if it had been said again.
-
-        With retention (`keep` below 1) old turns fade from the weights. Those that were recalled often, or were
-        surprising, deserve better; this is the sleep in which they are gone over. It replaces the consolidation
-        before it, takes as long as learning all turns anew (about a millisecond each, with `keep` below 1 about ten),
-        and changes nothing in the log but which turns are rehearsed.
-
-        Args:
-            share: of the turns to rehearse, in [0, 1].
-
-        Returns:
-            How many turns were rehearsed.
-
-        Raises:
-            InvalidQueryError: the share is out of range.
-        """
-        if not 0 <= share <= 1:
-            raise InvalidQueryError(f"The share of turns to rehearse lies in [0, 1]; got {share}.")
-        with self._open():
-            self._cache.catch_up()
-            chosen = self._cache.important(share)
-            with self._log.transaction():
-                self._log.rehearse(chosen)
-            self._cache.catch_up()
-        return len(chosen)
-
-    def get(self, id: str) -> Turn:  # noqa: A002 - the word that callers use
-        """The turn with this id.
-
-        Raises:
-            UnknownTurnError: there is none.
-        """
-        with self._open():
-            return self._log.turn_at(self._position(id))
-
-    def turns(self, **filters: Unpack[FilterArguments]) -> list[Turn]:
-        """The turns that pass the filters (see `recall`), all by default, in the order they were memorized."""
-        with self._open():
-            return self._log.select(Filters(**filters))
-
-    def export(self, path: str | Path) -> int:
-        """Write all turns to a file of JSON lines.
-
-        Returns:
-            How many.
-
-        Raises:
-            UnwritableError: the file cannot be written.
-        """
-        turns = self.turns()
-        transfer.write_turns(turns, path)
-        return len(turns)
-
-    def import_(self, path: str | Path, *, progress: bool = False) -> int:
+    def import_(self, path: str | Path, *, workers: int = 0, progress: bool = False) -> int:
         """Memorize the turns of an exported file; those that are stored already are left as they are.
+
+        What was read of them is taken from the file beside it (see `export`), if that is whole and of this reader;
+        else the turns are read, with the same result but for rounding. Whoever writes both files decides what the
+        memory makes of the texts: take readings only from whom you would take the memory itself. The file may be
+        larger than memory; all of it is checked before any turn is memorized. `per_source` does not apply.
+
+        Args:
+            path: of the file of turns.
+            workers: how many processes read, as in `memorize_many`; none are started if nothing is to be read.
+            progress: whether to show a progress bar.
 
         Returns:
             How many turns were new.
 
         Raises:
-            ForeignFileError: the file is no export; nothing was memorized.
-            TurnError: as `memorize_many`.
+            ForeignFileError: the file is no export, or holds what cannot be stored; nothing was memorized.
+            DuplicateTurnError: an id is taken by another text; the batches before it are stored.
+            StorageError: as `memorize_many`.
+            ReaderError: likewise.
+            InvalidQueryError: likewise.
         """
-        receipts = self.memorize_many(transfer.read_turns(path), progress=progress)
+        total, sha256 = transfer.check_turns(path)
+        readings = Readings.open(
+            transfer.readings_beside(path),
+            reader=self._reader.fingerprint,
+            dim=self._reader.dim,
+            turns=total,
+            turns_sha256=sha256,
+        )
+        batches = in_batches(transfer.read_turns(path), BATCH, readings)
+        # The few turns whose readings are damaged are not worth a worker.
+        workers = workers if readings is None else min(workers, 0)
+        receipts = self._memorize_batches(batches, None, total, workers, progress=progress)
         return sum(receipt.duplicate_of != receipt.id for receipt in receipts)
-
-    def stats(self) -> Stats:
-        """How much is stored."""
-        with self._open():
-            self._cache.catch_up()
-            index, state = self._cache.index, self._cache.state
-            return Stats(
-                turns=len(index.turns().positions),
-                passages=len(index.passages().numbers),
-                tokens=state.tokens,
-                weight_bytes=state.nbytes + index.passages().columns.nbytes,
-                log_bytes=self._log.size(),
-                reader=self._reader.fingerprint,
-            )
-
-    def close(self) -> None:
-        """Save the weights and close the file; closing twice is no error."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            # The weights can be learned again from the log: not saving them is no reason to fail.
-            with suppress(StorageError):
-                self._cache.save_snapshot()
-            self._log.close()
 
     amemorize = off_loop(memorize)
     amemorize_many = off_loop(memorize_many)
     arecall = off_loop(recall)
     acases = off_loop(cases)
     acalibrate = off_loop(calibrate)
-    aforget = off_loop(forget)
-    aupdate = off_loop(update)
-    aconsolidate = off_loop(consolidate)
-    aget = off_loop(get)
-    aturns = off_loop(turns)
-    aexport = off_loop(export)
     aimport_ = off_loop(import_)
-    astats = off_loop(stats)
-    aclose = off_loop(close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        """The lock, if the memory is open."""
-        with self._lock:
-            if self._closed:
-                raise ClosedMemoryError("This memory was closed; open it again with TitansMemory.open.")
-            yield
 
     def _made(self, strategy: Strategy | str | None) -> Any:
         return make_strategy(strategy, reader=self._reader.fingerprint, ranking=ranking_fingerprint())
@@ -481,7 +322,8 @@ class TitansMemory:
         self, query: str, strategy: Strategy, *, k: int, filters: Filters, hidden: Collection[int] = ()
     ) -> Recollection:
         [reading] = self._reader.read([query])
-        with self._open():
+        # One view of the log: what another process forgets meanwhile is still whole in it.
+        with self._open(), self._log.reading():
             self._cache.catch_up()
             return recollect(
                 query,
@@ -498,19 +340,31 @@ class TitansMemory:
 
     def _memorize(self, turns: list[Turn]) -> list[Memorized]:
         """Store and learn checked turns, all or none."""
-        with self._open():  # asked before the reading, which takes longest
-            pass
-        passages = read_passages(self._reader, turns)
-        with self._open():
-            receipts = append_turns(self._log, self._cache, turns, passages)
-            self._cache.save_snapshot(at_least=SNAPSHOT_EVERY)
-        return receipts
+        return list(self._memorize_batches(in_batches(turns, len(turns)), self._per_source, len(turns)))
 
-    def _position(self, id: str) -> int:  # noqa: A002 - the word that callers use
-        position = self._log.position_of(id)
-        if position is None:
-            raise UnknownTurnError(f"No turn of {self.tenant!r} has the id {id!r}; `turns()` lists them.")
-        return position
+    def _memorize_batches(
+        self, batches: Iterable[Batch], per_source: int | None, total: int, workers: int = 0, *, progress: bool = False
+    ) -> Iterator[Memorized]:
+        """Store and learn batches of checked turns, each of them whole or not at all."""
+        read = read_batches(self._reader, map(self._without_stored, batches), workers=workers)
+        with (
+            transformers_logging.tqdm(total=total, unit="turn", desc="memorizing", disable=not progress) as bar,
+            closing(read),
+        ):
+            for batch in read:
+                with self._open():
+                    receipts = append_turns(self._log, self._cache, batch.turns, batch.passages, per_source=per_source)
+                    # The turns are stored; weights that are not can be learned again.
+                    with suppress(StorageError):
+                        self._cache.save_snapshot(at_least=SNAPSHOT_EVERY)
+                bar.update(len(receipts))
+                yield from receipts
+
+    def _without_stored(self, batch: Batch) -> Batch:
+        """The batch with less to read, which takes longest: asked first what is stored."""
+        with self._open():
+            stored = {turn.id for turn in self._log.select(Filters(ids=[turn.id or "" for turn in batch.turns]))}
+        return batch._replace(unread=[turn for turn in batch.unread if turn.id not in stored])
 
 
 def _spec(dim: int, keep: float) -> MemorySpec:
@@ -518,3 +372,10 @@ def _spec(dim: int, keep: float) -> MemorySpec:
     if not 0 < keep <= 1:
         raise InvalidSpecError(f"keep lies in (0, 1]: 1 never fades, 0.999 fades slowly. Got {keep}.")
     return MemorySpec(dim, retention=Keep() if keep == 1 else Decay(1 - keep), gate=GATE)
+
+
+def _check_limits(per_source: int | None, max_age: timedelta | None) -> None:
+    if per_source is not None and per_source < 1:
+        raise InvalidSpecError(f"`per_source` is 1 at least, or None for no limit. Got {per_source}.")
+    if max_age is not None and max_age <= timedelta(0):
+        raise InvalidSpecError(f"`max_age` is above 0, or None to keep everything. Got {max_age}.")

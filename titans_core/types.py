@@ -5,10 +5,11 @@ Plain frozen dataclasses; this module imports no torch, so that adapters may imp
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from titans_core.quoting import TAG, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,10 +28,6 @@ _HEADINGS = {
     "high": "From earlier conversations; the first is relevant, the others perhaps not:",
     "low": "From earlier conversations; perhaps not relevant, do not rely on it:",
 }
-
-# What a stored text might do in a prompt: close the block that quotes it, or be filled in by a later template, where
-# doubling a brace does not help. A space after the bracket undoes both and stays readable.
-_SPECIAL = re.compile(r"\{(?=[\w.]+\})|<(?=/?memory\b)", re.IGNORECASE)
 
 
 class Confidence(StrEnum):
@@ -58,6 +55,8 @@ class Turn:
         session: the conversation that it belongs to, or None. Neighbours are turns of one session.
         metadata: JSON-compatible values of the caller's.
         id: unique within the tenant; None lets `memorize` make one.
+        source: where it comes from, if not from the conversation itself ("tool:search", "import"), or None. What one
+            source has said can be recalled, bounded and forgotten together.
     """
 
     text: str
@@ -66,6 +65,7 @@ class Turn:
     session: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,8 @@ class Recollection:
     def as_text(self, template: str = LINE) -> str:
         """The recalls as a block for a prompt; empty under the label `none`, and without recalls.
 
-        Stored text is data: it cannot close the block, and a later prompt template finds no field of its own in it.
+        Stored text is data: it cannot close the block, begin a line, spell a special token or be invisible (see
+        `titans_core.quoting`), and a later prompt template finds no field of its own in it.
 
         Args:
             template: for one recall, with any of {source} (the speaker and the day), {speaker}, {date}, {id}, {text}
@@ -205,8 +206,8 @@ class Recollection:
         """
         if self.confidence is Confidence.NONE or not self.recalls:
             return ""
-        lines = [_line(recall, template) for recall in self.recalls]
-        return "\n".join([f'<memory confidence="{self.confidence}">', _HEADINGS[self.confidence], *lines, "</memory>"])
+        recalled = quoted(template, map(_texts, self.recalls))
+        return f'<{TAG} confidence="{self.confidence}">\n{_HEADINGS[self.confidence]}\n{recalled}\n</{TAG}>'
 
     def __iter__(self) -> Iterator[Recall]:
         return iter(self.recalls)
@@ -228,13 +229,12 @@ def check_template(template: str) -> None:
     template.format_map(dict.fromkeys(_FIELDS, ""))
 
 
-def _line(recall: Recall, template: str) -> str:
+def _texts(recall: Recall) -> dict[str, str]:
+    """What a template may name."""
     turn = recall.turn
     speaker, date = turn.speaker or "", turn.at.date().isoformat() if turn.at else ""
     source = ", ".join(part for part in (speaker, date) if part) or "somebody"
-    fields = zip(_FIELDS, (source, speaker, date, recall.id, turn.text, recall.passage), strict=True)
-    harmless = {name: _SPECIAL.sub(r"\g<0> ", value).replace("\n", "\n  ") for name, value in fields}
-    return template.format_map(harmless)
+    return dict(zip(_FIELDS, (source, speaker, date, recall.id, turn.text, recall.passage), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

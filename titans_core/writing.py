@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
 
 from titans_core.episodes import PassageRecord, decode_keys, encode_keys
-from titans_core.errors import DuplicateTurnError
+from titans_core.errors import DuplicateTurnError, SourceLimitError, StorageBusyError
 from titans_core.reading import split_passages
 from titans_core.types import Memorized
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from titans_core.cache import Cache
     from titans_core.episodes import EpisodeLog
@@ -20,47 +22,81 @@ if TYPE_CHECKING:
     from titans_core.types import Reading, Turn
 
 
+_HOUR = 3600.0
+
+_PREFIX = 50
+"""The most characters of a speaker that are read before a passage: a longer name would leave no room for it."""
+
+
 def read_passages(reader: Reader, turns: Sequence[Turn]) -> list[list[PassageRecord]]:
     """Split turns into passages and read them, all in one go; each passage is read after its speaker's name."""
     spans = [split_passages(turn.text) for turn in turns]
     flat = [(turn, span) for turn, parts in zip(turns, spans, strict=True) for span in parts]
-    readings = iter(
-        reader.read(
-            [span.of(turn.text) for turn, span in flat],
-            [f"{turn.speaker}: " if turn.speaker else "" for turn, _ in flat],
-        )
-    )
+    # Read composed, however the accents are encoded; stored, and cut into passages, as it was said.
+    texts = [normalize("NFC", span.of(turn.text)) for turn, span in flat]
+    prefixes = [normalize("NFC", f"{turn.speaker[:_PREFIX]}: ") if turn.speaker else "" for turn, _ in flat]
+    readings = iter(reader.read(texts, prefixes))
     return [[_record(span, next(readings)) for span in parts] for parts in spans]
 
 
 def append_turns(
-    log: EpisodeLog, cache: Cache, turns: Sequence[Turn], passages: Sequence[Sequence[PassageRecord]]
+    log: EpisodeLog,
+    cache: Cache,
+    turns: Sequence[Turn],
+    passages: Mapping[str, Sequence[PassageRecord]],
+    *,
+    per_source: int | None,
 ) -> list[Memorized]:
-    """Append turns to the log and learn them: all, or none if anything fails."""
-    receipts = []
+    """Append turns to the log and learn them: all, or none if anything fails.
+
+    Args:
+        log: the tenant's log.
+        cache: what was learned of it.
+        turns: checked turns.
+        passages: what was read of them, by id; not needed for those that are stored already.
+        per_source: the most turns that one source may write within an hour; None for any number.
+
+    Raises:
+        DuplicateTurnError: an id is taken by another text.
+        SourceLimitError: a source writes too much.
+        StorageError: the log could not be written.
+    """
+    cache.catch_up()  # before others have to wait for it
     known = cache.position
     try:
         with log.transaction():
             # Under the lock, so that the surprise is the one that a replay of the log would give.
             cache.catch_up()
             known = cache.position
-            for turn, parts in zip(turns, passages, strict=True):
-                receipts.append(_repeated(log, turn) or _append(log, cache, turn, parts))
+            return [_repeated(log, turn) or _append(log, cache, turn, passages, per_source) for turn in turns]
     except BaseException:
         if cache.position != known:  # it must never know more than the log
             cache.discard()
         raise
-    return receipts
 
 
-def _append(log: EpisodeLog, cache: Cache, turn: Turn, passages: Sequence[PassageRecord]) -> Memorized:
+def _append(
+    log: EpisodeLog, cache: Cache, turn: Turn, passages: Mapping[str, Sequence[PassageRecord]], per_source: int | None
+) -> Memorized:
     """Append one new turn and learn it."""
+    if (read := passages.get(turn.id or "")) is None:
+        raise StorageBusyError(f"Another process has just forgotten the turn {turn.id!r}; memorize it again.")
+    if turn.source is not None and per_source is not None:
+        _check_source(log, turn.source, per_source)
     earlier = log.find_duplicate(turn)
-    record = log.append(turn, passages)
+    record = log.append(turn, read)
     lesson = cache.learn(record)
     if earlier is None and lesson.duplicate >= 0:
         earlier = log.turn_at(int(cache.index.turns().positions[lesson.duplicate])).id
     return Memorized(turn.id or "", lesson.surprise, lesson.moved, duplicate_of=earlier)
+
+
+def _check_source(log: EpisodeLog, source: str, limit: int) -> None:
+    if log.written_by(source, since=time.time() - _HOUR) >= limit:
+        raise SourceLimitError(
+            f"The source {source!r} has written {limit} turns within an hour, as many as it may. See what it writes "
+            "(`turns(source=…)`, `forget(source=…)`), or open the memory with a higher `per_source`."
+        )
 
 
 def _repeated(log: EpisodeLog, turn: Turn) -> Memorized | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from titans_core.errors import InvalidQueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 
 class FilterArguments(TypedDict, total=False):
@@ -20,6 +20,7 @@ class FilterArguments(TypedDict, total=False):
     since: datetime | None
     until: datetime | None
     session: str | None
+    source: str | None
     where: Mapping[str, Any] | None
     ids: Collection[str] | None
     except_texts: Collection[str] | None
@@ -34,68 +35,68 @@ class Filters:
         since: said at this time or later.
         until: said before this time.
         session: of exactly this session.
+        source: from exactly this source.
         where: the metadata hold each of these keys with this value (str, int, float, bool or None).
         ids: the id is one of these.
         except_texts: the text is none of these, which the caller has already.
+
+    Raises:
+        InvalidQueryError: a condition has the wrong type, or is no valid Unicode.
     """
 
     speaker: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     session: str | None = None
+    source: str | None = None
     where: Mapping[str, Any] | None = None
     ids: Collection[str] | None = None
     except_texts: Collection[str] | None = None
 
-    def __bool__(self) -> bool:
-        parts = (self.speaker, self.since, self.until, self.session, self.where, self.ids, self.except_texts)
-        return any(part is not None for part in parts)
-
-    def sql(self) -> tuple[str, list[Any]]:
-        """The conditions as SQL over the table `turns`, each after an AND, and their parameters.
-
-        Raises:
-            InvalidQueryError: a condition has the wrong type.
-        """
-        sql: list[str] = []
-        values: list[Any] = []
-        for column in ("speaker", "session"):
-            if (wanted := getattr(self, column)) is not None:
-                if not isinstance(wanted, str):
-                    raise InvalidQueryError(f"`{column}` must be text, not {type(wanted).__name__}.")
-                sql.append(f"AND {column} = ?")
-                values.append(wanted)
-        for name, comparison in (("since", ">="), ("until", "<")):
-            if (time := getattr(self, name)) is not None:
-                sql.append(f"AND at {comparison} ?")
-                values.append(timestamp(time, name))
+    def __post_init__(self) -> None:
+        for name in ("speaker", "session", "source"):
+            if (wanted := getattr(self, name)) is not None:
+                _check_text(wanted, name)
+        for name in ("since", "until"):
+            if (time := getattr(self, name)) is not None and not isinstance(time, datetime):
+                raise InvalidQueryError(f"`{name}` must be a datetime, not {type(time).__name__}.")
         for key, value in (self.where or {}).items():
-            if not isinstance(value, str | int | float | None):
-                raise InvalidQueryError(f"`where` compares single values; {key!r} is a {type(value).__name__}.")
-            # The key is a parameter too: no text of the caller's becomes SQL or a JSON path.
-            sql.append("AND EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value IS ?)")
-            values += [key, value]
-        for name, column, negation in (("ids", "id", ""), ("except_texts", "text", "NOT ")):
+            _check_text(key, "where")
+            _check_value(key, value)
+        for name in ("ids", "except_texts"):
             if (texts := getattr(self, name)) is not None:
-                condition, parameters = _among(column, texts, name)
-                sql.append(f"AND {negation}{condition}")
-                values += parameters
-        return " ".join(sql), values
+                _check_texts(texts, name)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) is not None for name in self.__slots__)
 
 
-def _among(column: str, texts: Collection[str], name: str) -> tuple[str, list[str]]:
-    """SQL for a column that holds one of these texts, and its parameters."""
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+def microseconds(time: datetime) -> int:
+    """Microseconds since 1970, exactly; a time without a zone is UTC."""
+    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _check_value(key: str, value: object) -> None:
+    if isinstance(value, str):
+        _check_text(value, "where")
+    elif not isinstance(value, int | float | None):
+        raise InvalidQueryError(f"`where` compares single values; {key!r} is a {type(value).__name__}.")
+    elif value is not None and not -(2**63) <= value < 2**63:
+        raise InvalidQueryError(f"`where` compares finite numbers of 64 bits; {key!r} is {value!r}.")
+
+
+def _check_texts(texts: object, name: str) -> None:
+    if isinstance(texts, str) or not isinstance(texts, Collection) or not all(isinstance(text, str) for text in texts):
         raise InvalidQueryError(f"`{name}` must be a collection of texts, not {texts!r}.")
-    # SQLite's JSON functions end a text at NUL, and there is a limit to the number of parameters.
-    cut = [text for text in texts if "\0" in text]
-    whole = json.dumps([text for text in texts if "\0" not in text])
-    sql = f"({column} IN (SELECT value FROM json_each(?)){f' OR {column} = ?' * len(cut)})"  # noqa: S608 - our own texts
-    return sql, [whole, *cut]
+    for text in texts:
+        _check_text(text, name)
 
 
-def timestamp(time: datetime, name: str) -> float:
-    """Seconds since 1970; a time without a zone is UTC."""
-    if not isinstance(time, datetime):
-        raise InvalidQueryError(f"`{name}` must be a datetime, not {type(time).__name__}.")
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+def _check_text(text: object, name: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidQueryError(f"`{name}` must be text, not {type(text).__name__}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidQueryError(f"`{name}` holds a lone surrogate, which is no valid Unicode.") from error

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+class Head(NamedTuple):
+    """How far a tenant's log has come.
+
+    Attributes:
+        epoch: forgetting, updating and consolidating start a new one, in which all weights are rebuilt.
+        position: of the last turn; 0 without one.
+        turns: how many there are.
+        checksum: the sum of the records' checksums (see `TurnRecord`): tells whether a row has vanished.
+    """
+
+    epoch: int
+    position: int
+    turns: int
+    checksum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +56,18 @@ class TurnRecord:
         speaker: who said it.
         session: the conversation.
         at: when it was said, in seconds since 1970, UTC.
+        text: what was said.
         passages: in the order of the text.
+        checksum: over all of this but the text and the keys, which have their own.
     """
 
     position: int
     speaker: str | None
     session: str | None
     at: float
+    text: str
     passages: tuple[PassageRecord, ...]
+    checksum: int
 
     @property
     def has_keys(self) -> bool:

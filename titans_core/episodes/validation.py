@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from titans_core.errors import (
     EmptyTurnError,
@@ -19,71 +21,140 @@ from titans_core.errors import (
 if TYPE_CHECKING:
     from titans_core.types import Turn
 
+TEXT = 1_000_000
+"""The most characters of a turn. What somebody says has some hundreds, a book has a million; and a turn is read and
+learned in one piece, which takes minutes for so many."""
+
+NAME = 500
+"""The most characters of a speaker, session, source, id or tenant: at most 2,000 bytes, which an index of any
+database takes (PostgreSQL's ends at 2,704)."""
+
+METADATA = 20_000_000
+"""The most characters of a turn's metadata as JSON: chat messages are kept there whole, pictures in base64 too."""
+
+DEPTH = 100
+"""The most levels of dicts and lists in metadata. SQLite reads 1,000, and Python's json fewer in a deep call."""
+
+QUERY = 10_000
+"""Characters of a query that are looked at. The reader takes 512 tokens; the rest would only cost time."""
+
 
 def checked_text(text: object) -> str:
     """The text, if a turn may have it.
 
     Raises:
-        InvalidTurnError: not a string, or not valid Unicode.
+        InvalidTurnError: not a string, not valid Unicode, or too long.
         EmptyTurnError: nothing but white space.
     """
     if not isinstance(text, str):
         raise InvalidTurnError(f"A turn's text must be a string, not {type(text).__name__}.")
+    if len(text) > TEXT:
+        raise InvalidTurnError(
+            f"A turn has at most {TEXT:,} characters, this one {len(text):,}. Split a document, at its paragraphs say, "
+            "and memorize the parts as turns of one session."
+        )
     if not text.strip():
         raise EmptyTurnError("A turn needs text; this one is empty. Leave it out.")
     return _unicode(text, "text")
 
 
 def checked_turn(turn: Turn) -> Turn:
-    """The turn with id, zone and time filled in.
+    """The turn with id, zone and time filled in, all of it in Python's own types.
 
     Raises:
         TurnError: it cannot be stored exactly; the message names the field.
     """
-    checked_text(turn.text)
-    for name in ("speaker", "session", "id"):
-        value = getattr(turn, name)
-        if value is None:
-            continue
-        if not isinstance(value, str) or not value:
-            raise InvalidTurnError(f"A turn's {name} must be a non-empty string or None, not {value!r}.")
-        _unicode(value, name)
-    at = turn.at or datetime.now(UTC)
-    if not isinstance(at, datetime):
-        raise InvalidTurnError(f"A turn's time `at` must be a datetime, not {type(at).__name__}.")
-    try:
-        metadata = json.loads(
-            _unicode(json.dumps(dict(turn.metadata), ensure_ascii=False, allow_nan=False), "metadata")
-        )
-    except (TypeError, ValueError) as error:
-        raise InvalidTurnError(f"A turn's metadata must be a dict of JSON values: {error}") from error
-    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    return replace(turn, at=at, metadata=metadata, id=turn.id or str(uuid.uuid4()))
+    names = {name: _name(getattr(turn, name), name) for name in ("speaker", "session", "source", "id")}
+    names["id"] = names["id"] or str(uuid.uuid4())
+    return replace(turn, text=checked_text(turn.text), at=_time(turn.at), metadata=_metadata(turn.metadata), **names)
 
 
 def checked_query(query: object) -> str:
-    """The query, if it can be answered.
+    """The query, if it can be answered: composed (NFC), and of one that is longer than `QUERY` only the beginning.
 
     Raises:
         InvalidQueryError: not a string, empty, or not valid Unicode.
     """
     if not isinstance(query, str) or not query.strip():
         raise InvalidQueryError("A query needs text; this one is empty.")
-    return _unicode(query, "query", InvalidQueryError)
+    if len(query) > QUERY:
+        query = query.strip()[:QUERY]
+    # Composed and decomposed letters look alike, and not every reader takes them for the same.
+    return unicodedata.normalize("NFC", _unicode(query, "query", InvalidQueryError))
 
 
 def checked_tenant(tenant: object) -> str:
     """The tenant's name: compared exactly, never as a pattern.
 
     Raises:
-        InvalidTenantError: missing, empty or not text.
+        InvalidTenantError: missing, empty, too long, or not text.
     """
     if not isinstance(tenant, str) or not tenant.strip():
-        raise InvalidTenantError(f"A memory belongs to one tenant (a user, say): give its name, not {tenant!r}.")
+        raise InvalidTenantError(f"A memory belongs to one tenant (a user, say): give its name, not {tenant!r:.80}.")
+    if len(tenant) > NAME:
+        raise InvalidTenantError(f"A tenant's name has at most {NAME} characters, this one {len(tenant):,}; hash it.")
     return _unicode(tenant, "tenant", InvalidTenantError)
 
 
+def _name(value: object, name: str) -> str | None:
+    """A speaker, session, source or id."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise InvalidTurnError(f"A turn's {name} must be a non-empty string or None, not {value!r:.80}.")
+    if len(value) > NAME:
+        raise InvalidTurnError(f"A turn's {name} has at most {NAME} characters, this one {len(value):,}; shorten it.")
+    return _unicode(value, name)
+
+
+def _time(at: object) -> datetime:
+    """The time in UTC; now for None."""
+    if at is None:
+        return datetime.now(UTC)
+    if not isinstance(at, datetime):
+        raise InvalidTurnError(f"A turn's time `at` must be a datetime, not {type(at).__name__}.")
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise InvalidTurnError(f"A turn's time `at` lies in the years 1 to 9999 in UTC; {at} does not.") from error
+
+
+def _metadata(metadata: object) -> dict[str, Any]:
+    """The metadata as they will be read back."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidTurnError(f"A turn's metadata must be a dict, not {type(metadata).__name__}.")
+    plain = _plain(metadata)
+    try:
+        stored = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidTurnError(f"A turn's metadata must be a dict of JSON values: {error}") from error
+    if len(stored) > METADATA:
+        raise InvalidTurnError(
+            f"A turn's metadata have at most {METADATA:,} characters as JSON, these {len(stored):,}; store them "
+            "elsewhere and keep their address."
+        )
+    read: dict[str, Any] = json.loads(_unicode(stored, "metadata"))
+    return read
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """The value in dicts and lists, a tuple as a list; json alone would turn a key that is a number into text."""
+    if depth > DEPTH:
+        raise InvalidTurnError(f"A turn's metadata have at most {DEPTH} levels of dicts and lists; flatten them.")
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InvalidTurnError(
+                    f"A key in a turn's metadata must be text, not {type(key).__name__}: {key!r:.80}."
+                )
+        return {key: _plain(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, depth + 1) for inner in value]
+    return value
+
+
 def _unicode(text: str, name: str, refusal: type[TitansError] = InvalidTurnError) -> str:
+    """The text as a plain str, not as an enum or another kind of it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -91,4 +162,4 @@ def _unicode(text: str, name: str, refusal: type[TitansError] = InvalidTurnError
             f"The {name} holds a lone surrogate at character {error.start}, which is no valid Unicode. "
             "Decode the source with errors='replace'."
         ) from error
-    return text
+    return str.__str__(text)

@@ -1,11 +1,13 @@
-"""Learning on one thread."""
+"""How many threads torch may use: one for learning, and one after a fork."""
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,3 +28,14 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _after_fork() -> None:
+    """Stay on one thread from now on: a forked process has none of its parent's, and would wait for them forever."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    # At once, in the thread that forked: it is the one that would wait, be it in a reader or in the memory.
+    os.register_at_fork(after_in_child=_after_fork)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,6 +91,25 @@ class CausalLM:
         """The id that fills up a batch; no text is changed by it, so a tokenizer without one takes another token's."""
         pad = self.tokenizer.pad_token_id
         return int(next(iter(self.end_tokens), 0) if pad is None else pad)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        """Finds the tokenizer's special tokens, spelt out."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        tokens = {token.content for token in added if token.special and len(token.content) > 1}
+        return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")
+
+    def harmless(self, text: str) -> str:
+        """A text as it may stand in a prompt: it spells no special token, and so it cannot begin a message of its own.
+
+        Chat templates take what is said as it is. A space breaks each token up after its first character.
+
+        Args:
+            text: what somebody says.
+        """
+        broken = self._special.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)
+        # What is left of one may have become another's beginning.
+        return text if broken == text else self.harmless(broken)
 
     def write(
         self,

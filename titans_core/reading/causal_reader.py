@@ -195,6 +195,8 @@ class CausalReader:
     def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> str:
         """A conversation as the model was trained to see it, up to where its answer begins.
 
+        No message can begin another: see `CausalLM.harmless`.
+
         Args:
             messages: with "role" ("system", "user" or "assistant") and "content".
 
@@ -204,12 +206,9 @@ class CausalReader:
         tokenizer = self.lm.tokenizer
         if not tokenizer.chat_template:
             raise ReaderError(f"The model {self.lm.name!r} has no chat template; use one that was trained to chat.")
+        said = [{**message, "content": self.lm.harmless(message["content"])} for message in messages]
         with self.lm.lock:
-            return str(
-                tokenizer.apply_chat_template(
-                    [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
-                )
-            )
+            return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
 
     def _encode(self, texts: Sequence[str], *, offsets: bool = False) -> Mapping[str, list[list[Any]]]:
         """Under the lock: the token ids, and offsets, of texts of any length."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 WORDS = 70
 """Aim for a passage: long enough for its context, short enough that one key still means one thing."""
 
 CHARACTERS = 480
-"""Upper bound, for scripts without spaces and for endless words: stays within the 512 tokens of an encoder."""
+"""Upper bound, for scripts without spaces and for endless words. Beyond ASCII the bytes of UTF-8 are counted, accents
+and the parts of a Korean syllable one by one: there a token is often as short, and encoders read only 256 or 512."""
 
 # The end of a sentence with its closing quotes and white space, in Latin, Arabic, Devanagari and CJK scripts;
 # or a line break, for lists and code.
-_SENTENCE_END = re.compile(r"[.!?؟।]+[\"'”’)\]]*\s+|[。！？]+[」』”’）]*|\n+")
+# Tried only at the first mark of several, or a line of them would be looked at once for each of its marks.
+_SENTENCE_END = re.compile(r"(?<![.!?؟।])[.!?؟।]++[\"'”’)\]]*+\s+|[。！？]+[」』”’）]*|\n+")
 _WORD = re.compile(r"\S+\s*")
+_WIDEST = 12  # the most that one character counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,14 @@ def split_passages(text: str) -> list[Passage]:
         Passages in order, which together hold every character of the text but white space; empty for white space.
     """
     passages: list[Passage] = []
-    start = end = words = 0
+    start = end = words = size = 0
     for piece_end, piece_words in _pieces(text):
-        too_long = words + piece_words > WORDS or piece_end - start > CHARACTERS
+        piece_size = _size(text[end:piece_end])
+        too_long = words + piece_words > WORDS or size + piece_size > CHARACTERS
         if too_long and end > start:
             passages.append(Passage(start, end))
-            start, words = end, 0
-        end, words = piece_end, words + piece_words
+            start, words, size = end, 0, 0
+        end, words, size = piece_end, words + piece_words, size + piece_size
     passages.append(Passage(start, end))
     return [stripped for passage in passages if (stripped := _strip(text, passage))]
 
@@ -58,14 +63,20 @@ def _pieces(text: str) -> list[tuple[int, int]]:
     start = 0
     for end in [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]:
         words = [(match.start(), match.end()) for match in _WORD.finditer(text, start, end)]
-        if len(words) <= WORDS and end - start <= CHARACTERS:
+        if len(words) <= WORDS and _size(text[start:end]) <= CHARACTERS:
             pieces.append((end, len(words)))
         else:
             for word_start, word_end in words:
-                cuts = range(word_start + CHARACTERS, word_end, CHARACTERS)
+                step = CHARACTERS if text[word_start:word_end].isascii() else CHARACTERS // _WIDEST
+                cuts = range(word_start + step, word_end, step)
                 pieces += [(cut, 1) for cut in [*cuts, word_end]]
         start = end
     return pieces
+
+
+def _size(part: str) -> int:
+    """What counts towards `CHARACTERS`; the same however accents are encoded."""
+    return len(unicodedata.normalize("NFD", part).encode("utf-8", "surrogatepass"))
 
 
 def _strip(text: str, passage: Passage) -> Passage | None:

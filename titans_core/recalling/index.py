@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from titans_core.neural import address_codes
+from titans_core.recalling.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ class Index:
     def __init__(self, dim: int) -> None:
         """An empty index for keys of length `dim`."""
         self.speakers: dict[str, int] = {}
+        self.words = Words()
         self._sessions: dict[str | None, int] = {}
         self._last_of_session: dict[str | None, int] = {}
         self._positions = _Column(np.int64)
@@ -75,31 +77,49 @@ class Index:
 
     def add(self, record: TurnRecord, lesson: Lesson, sketches: Sequence[NDArray[np.float32]]) -> None:
         """Add the next turn of the log, what learning it was like, and the sketch of each of its passages."""
-        row = self._positions.size
-        before = self._last_of_session.get(record.session, _NOBODY)
-        if before != _NOBODY:
-            self._after.view()[before] = row
-        self._last_of_session[record.session] = row
-        self._positions.append(record.position)
-        self._at.append(record.at)
-        self._session.append(self._sessions.setdefault(record.session, len(self._sessions)))
-        self._speaker.append(
-            _NOBODY if record.speaker is None else self.speakers.setdefault(record.speaker, len(self.speakers))
-        )
-        self._surprise.append(lesson.surprise)
-        self._rarity.append(lesson.rarity)
-        self._before.append(before)
-        self._after.append(_NOBODY)
-        self._passages.append(len(record.passages))
-        for passage, written, sketch in zip(record.passages, lesson.written, sketches, strict=True):
-            self._numbers.append(passage.number)
-            self._turn_of.append(row)
-            self._columns.append(passage.column)
-            self._lengths.append(float(np.linalg.norm(passage.column.astype(np.float32))))
-            self._pooled.append(passage.pooled)
-            self._sketches.append(sketch)
-            self._strength.append(1.0)
-            self._written.append(written)
+        self._place([record])
+        self._surprise.extend([lesson.surprise])
+        self._rarity.extend([lesson.rarity])
+        self._sketches.extend(sketches)
+        self._strength.extend([1.0] * len(sketches))
+        self._written.extend(lesson.written)
+
+    def _place(self, records: Sequence[TurnRecord]) -> None:
+        """Add what the log holds of the next turns."""
+        first = self._positions.size
+        self._place_in_sessions(records)
+        self._positions.extend([record.position for record in records])
+        self._at.extend([record.at for record in records])
+        names = [record.speaker for record in records]
+        numbers = [_NOBODY if name is None else self.speakers.setdefault(name, len(self.speakers)) for name in names]
+        self._speaker.extend(numbers)
+        self._passages.extend([len(record.passages) for record in records])
+        passages = [passage for record in records for passage in record.passages]
+        if not passages:
+            return
+        columns = np.stack([passage.column for passage in passages]).astype(np.float32)
+        self._numbers.extend([passage.number for passage in passages])
+        self._turn_of.extend([row for row, record in enumerate(records, first) for _ in record.passages])
+        self._columns.extend(columns)
+        self._lengths.extend(np.linalg.norm(columns, axis=1))
+        self._pooled.extend([passage.pooled for passage in passages])
+
+    def _place_in_sessions(self, records: Sequence[TurnRecord]) -> None:
+        first = self._positions.size
+        self._after.extend([_NOBODY] * len(records))
+        before = []
+        for row, record in enumerate(records, first):
+            before.append(self._last_of_session.get(record.session, _NOBODY))
+            if before[-1] != _NOBODY:
+                self._after.view()[before[-1]] = row
+            self._last_of_session[record.session] = row
+        self._before.extend(before)
+        self._session.extend([self._sessions.setdefault(record.session, len(self._sessions)) for record in records])
+
+    def add_words(self, record: TurnRecord) -> None:
+        """Add the words of the turn that was added last, each passage's with the speaker's name."""
+        for passage in record.passages:
+            self.words.add(f"{record.speaker or ''} {record.text[passage.start : passage.end]}")
 
     def rehearse(self, passage: int, written: int, keep: float) -> None:
         """Add what a second writing of a passage (a row) leaves to what is left of the first.
@@ -127,7 +147,8 @@ class Index:
 
     def saved(self) -> dict[str, torch.Tensor]:
         """What the log does not hold, for a snapshot."""
-        return {name: torch.from_numpy(column.view().copy()) for name, column in self._learned().items()}
+        learned = {name: torch.from_numpy(column.view().copy()) for name, column in self._learned().items()}
+        return learned | self.words.saved()
 
     def restore(self, records: Sequence[TurnRecord], tensors: Mapping[str, torch.Tensor]) -> bool:
         """Fill an empty index with the records of a snapshot, and what it had `saved`.
@@ -135,24 +156,24 @@ class Index:
         Returns:
             Whether the two fit; if not, the index is of no use.
         """
-        unknown = Lesson(0.0, 0.0, moved=False, duplicate=_NOBODY, written=())
-        for record in records:
-            sketches = [self.sketch(passage.column) for passage in record.passages]
-            self.add(record, replace(unknown, written=(0,) * len(record.passages)), sketches)
+        self._place(records)
+        sizes = {"index.surprise": len(records), "index.rarity": len(records)}
         for name, column in self._learned().items():
             found = tensors.get(name)
-            if found is None or found.shape != column.view().shape:
+            rows = sizes.get(name, self._numbers.size)
+            if found is None or found.shape != (rows, *column.view().shape[1:]):
                 return False
-            column.view()[:] = found.numpy()
-        return True
+            column.extend(found.numpy())
+        return self.words.restore(tensors) and len(self.words) == self._numbers.size
 
     def _learned(self) -> dict[str, _Column]:
-        """The columns that the log does not hold."""
+        """The columns that the log does not hold, or that take long to make of it."""
         return {
             "index.surprise": self._surprise,
             "index.rarity": self._rarity,
             "index.strength": self._strength,
             "index.written": self._written,
+            "index.sketches": self._sketches,
         }
 
     def turns(self) -> TurnArrays:
@@ -236,11 +257,14 @@ class _Column:
         self.size = 0
         self._data = np.zeros((64, *shape), dtype)
 
-    def append(self, value: float | Sequence[float] | NDArray[np.floating]) -> None:
-        if self.size == len(self._data):
-            self._data = np.concatenate([self._data, np.zeros_like(self._data)])
-        self._data[self.size] = value
-        self.size += 1
+    def extend(self, values: Sequence[Any] | NDArray[Any]) -> None:
+        end = self.size + len(values)
+        if end > len(self._data):
+            grown = np.zeros((max(end, 2 * len(self._data)), *self._data.shape[1:]), self._data.dtype)
+            grown[: self.size] = self.view()
+            self._data = grown
+        self._data[self.size : end] = values
+        self.size = end
 
     def view(self) -> NDArray:  # type: ignore[type-arg]
         return self._data[: self.size]

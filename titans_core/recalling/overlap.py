@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ DUPLICATE = 0.8
 turn as like as this; the same words with another punctuation overlap by .82 at least in 99 % of the cases."""
 
 _CLOSER = 8
-_WORD = re.compile(r"\w+")
 
 
 def most_alike(
@@ -58,11 +57,20 @@ def same_words(one: str, other: str) -> bool:
     """Whether two texts are made of the same words, however they are written or punctuated.
 
     The states of a frozen reader hardly move for a "not" or another number (their overlap is .98 and more), so that
-    likeness alone would take a correction for a repetition.
+    likeness alone would take a correction for a repetition. Of two texts without a word, two emojis say, it may know
+    neither: these are the same only as a whole.
     """
-    return words_of(one) == words_of(other)
+    words = words_of(one)
+    return words == words_of(other) and (bool(words) or _composed(one) == _composed(other))
 
 
 def words_of(text: str) -> Counter[str]:
-    """The words of a text and how often each stands in it, whatever their case, order and punctuation."""
-    return Counter(_WORD.findall(text.casefold()))
+    """The words of a text and how often each stands in it, whatever their case, order, punctuation and encoding."""
+    # Marks belong to the words: many scripts write their vowels with them.
+    characters = ((char, unicodedata.category(char)[0]) for char in _composed(text.casefold()))
+    return Counter("".join(char if kind in "LMN" else " " for char, kind in characters).split())
+
+
+def _composed(text: str) -> str:
+    """The text with each accent as part of its letter, the form that nearly all texts have."""
+    return unicodedata.normalize("NFC", text)

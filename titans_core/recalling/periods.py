@@ -28,17 +28,19 @@ _NUMBERS = {name: number for number, name in enumerate(_NUMBER_NAMES.split(), 1)
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _ORDINAL = r"(\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"((?:19|20)\d\d)"
-_ISO = re.compile(rf"\b{_YEAR}-(\d\d)-(\d\d)\b")
+# ASCII: without it a dotless i would pass for a letter of "April", and other scripts' digits for ours.
+_FLAGS = re.IGNORECASE | re.ASCII
+_ISO = re.compile(rf"\b{_YEAR}-(\d\d)-(\d\d)\b", _FLAGS)
 # "8 May 2023", "the 8th of May", "May 8th, 2023", "May 2023", "in May", "last May". A bare "may" or "march" is a verb.
 _DATE = re.compile(
     rf"\b(?:(?P<lead>in|of|last|this|since|until|during|by)\s+)?(?:{_ORDINAL}\s+(?:of\s+)?)?(?P<month>{_MONTH})\b\.?"
     rf"(?:\s+{_ORDINAL}\b(?!\d))?(?:,?\s+(?:of\s+)?{_YEAR})?",
-    re.IGNORECASE,
+    _FLAGS,
 )
-_IN_YEAR = re.compile(rf"\b(?:in|of|during|since|for)\s+{_YEAR}\b", re.IGNORECASE)
-_AGO = re.compile(rf"\b(\d+|{'|'.join(_NUMBERS)})\s+(day|week|month|year)s?\s+ago\b", re.IGNORECASE)
-_NAMED = re.compile(r"\b(today|yesterday|last night|(?:last|this) (?:week|month|year))\b", re.IGNORECASE)
-_WEEKDAY = re.compile(rf"\b(?:on|last|this)\s+({'|'.join(_DAYS)})\b", re.IGNORECASE)
+_IN_YEAR = re.compile(rf"\b(?:in|of|during|since|for)\s+{_YEAR}\b", _FLAGS)
+_AGO = re.compile(rf"\b(\d{{1,6}}|{'|'.join(_NUMBERS)})\s+(day|week|month|year)s?\s+ago\b", _FLAGS)
+_NAMED = re.compile(r"\b(today|yesterday|last night|(?:last|this) (?:week|month|year))\b", _FLAGS)
+_WEEKDAY = re.compile(rf"\b(?:on|last|this)\s+({'|'.join(_DAYS)})\b", _FLAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def periods_in(query: str, *, now: datetime, first: int) -> list[Period]:
     found = [*_dates(query, now, first), *_counted(query, now)]
     if not found:
         found = [_year(int(match[1])) for match in _IN_YEAR.finditer(query)]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def agreement(at: NDArray[np.float64], periods: list[Period]) -> NDArray[np.float64]:

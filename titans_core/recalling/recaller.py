@@ -11,7 +11,6 @@ import numpy as np
 from titans_core.recalling.associative import associative_scores, token_weights
 from titans_core.recalling.fusion import Parts, Weights, fuse
 from titans_core.recalling.late import in_context, late_scores, telling, token_matches
-from titans_core.recalling.lexical import frequencies, lexical_scores
 from titans_core.recalling.periods import agreement, periods_in
 from titans_core.recalling.phrasing import asking, tells_time, wants_time
 from titans_core.recalling.speakers import named_speakers
@@ -105,7 +104,7 @@ def find(
     Args:
         query: the question.
         reading: what the reader makes of it.
-        log: the tenant's log, for words, texts and token keys.
+        log: the tenant's log, for texts and token keys.
         index: its cache.
         spec: the neural memory's constants.
         state: what it has learned.
@@ -114,8 +113,8 @@ def find(
     """
     turns, passages = index.turns(), index.passages()
     surprising = token_weights(spec, state, reading.keys)
-    words = frequencies(log, query)
-    lexical = lexical_scores(log, words, passages.numbers)
+    words = index.words.frequencies(query)
+    lexical = index.words.scores(words)
     associative = associative_scores(
         state,
         passages.columns,
@@ -135,8 +134,9 @@ def find(
     best = [int(run[np.argmax(late[run])]) for run in np.split(np.arange(len(chosen)), starts[1:])]
     texts = log.texts(passages.numbers[chosen[best]].tolist())
     wanted = wants_time(query)
-    first = datetime.fromtimestamp(float(turns.at[rows].min()), UTC).year
-    periods = periods_in(query, now=datetime.now(UTC), first=first)
+    now = datetime.now(UTC)
+    first = datetime.fromtimestamp(min(float(turns.at[rows].min()), now.timestamp()), UTC).year
+    periods = periods_in(query, now=now, first=first)
     named = [index.speakers[speaker] for speaker in named_speakers(query, index.speakers)]
     parts = Parts(
         lexical=np.maximum.reduceat(lexical[chosen], starts),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,12 +32,13 @@ def named_speakers(query: str, speakers: Iterable[str]) -> list[str]:
     "What did Alice say?" names "Alice" and "Alice Munro"; "What is my plan?" names "user". "you" names the
     assistant only where the question has no "I", and "can you tell me" names nobody.
     """
+    query = normalize("NFC", query)
     words = {word.lower() for word in _WORD.findall(query)}
     asked = {word.lower() for word in _WORD.findall(_ADDRESS.sub(" ", query))}
     by_name = [
         speaker
         for speaker in speakers
-        if speaker.lower() not in _ROLES and words & {part.lower() for part in _WORD.findall(speaker)}
+        if speaker.lower() not in _ROLES and words & {part.lower() for part in _WORD.findall(normalize("NFC", speaker))}
     ]
     first_person = bool(asked & _ROLES["user"])
     by_role = [

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titans_core.episodes.schema import APPLICATION_ID, MIGRATIONS
+from titans_core.episodes.checksum import checksum
+from titans_core.episodes.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from titans_core.errors import (
     CorruptMemoryError,
     ForeignFileError,
     StorageBusyError,
     StorageError,
     StorageFullError,
-    UnsupportedUrlError,
     UnwritableError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from titans_core.episodes.sqlite.connection import Connection
 
 IN_MEMORY = ":memory:"
 BUSY_SECONDS = 5.0
@@ -34,8 +38,6 @@ def open_database(url: str | Path) -> sqlite3.Connection:
         StorageError: the subclass says what is wrong with the path or the file.
     """
     url = str(url)
-    if "://" in url:
-        raise UnsupportedUrlError(f"This version stores in SQLite: give a path or {IN_MEMORY!r}, not {url!r}.")
     if url != IN_MEMORY and not Path(url).absolute().parent.is_dir():
         raise UnwritableError(f"The folder of {url!r} does not exist; create it first.")
     with translated_errors(url):
@@ -49,9 +51,17 @@ def open_database(url: str | Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing: commits at the end, rolls back on any exception."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection | Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """All or nothing: commits at the end, rolls back on any exception.
+
+    Args:
+        connection: in autocommit mode.
+        kind: "IMMEDIATE" to write, "DEFERRED" to read from one moment's state.
+    """
+    if kind == "IMMEDIATE":
+        _wait_to_write(connection)
+    else:
+        connection.execute(f"BEGIN {kind}")
     try:
         yield
         connection.execute("COMMIT")
@@ -67,20 +77,46 @@ def translated_errors(url: str) -> Iterator[None]:
     """Turn sqlite3's errors into ours."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         raise _translate(error, url) from error
+    # A damaged length asks for more than there is, and an error may quote what is no text.
+    except (MemoryError, UnicodeDecodeError) as error:
+        raise CorruptMemoryError(f"The memory {url!r} is damaged; restore it from a backup.") from error
+
+
+def _wait_to_write(connection: sqlite3.Connection | Connection) -> None:
+    """Begin a transaction as the only writer.
+
+    SQLite itself asks again after ever longer pauses, up to 100 ms: among many writers, one that has waited for long
+    then comes last again and again. Here it asks the more often the longer it has waited, so that it comes first.
+    """
+    begun = time.monotonic()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - begun
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited > BUSY_SECONDS:
+                    raise
+            else:
+                return
+            time.sleep(random.uniform(0, 0.02) / (1 + 50 * waited))  # noqa: S311 - to be out of step
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
 
 def _prepare(connection: sqlite3.Connection, url: str) -> None:
-    # Asked before the first pragma that writes: a foreign file must not be changed.
-    [application_id] = connection.execute("PRAGMA application_id").fetchone()
+    # Asked before the first pragma that writes: a foreign file must not be changed. The tables first, as another
+    # process may be making them: the id comes with them.
     [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    [application_id] = connection.execute("PRAGMA application_id").fetchone()
     if tables and application_id != APPLICATION_ID:
         raise ForeignFileError(f"{url!r} is another program's SQLite file; give the memory a path of its own.")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: an acknowledged turn survives the loss of power too, not only that of the process.
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
     # What is forgotten is overwritten in the file, not only unlinked.
     connection.execute("PRAGMA secure_delete = ON")
     [version] = connection.execute("PRAGMA user_version").fetchone()
@@ -94,21 +130,25 @@ def _prepare(connection: sqlite3.Connection, url: str) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
+    connection.create_function("checksum", -1, checksum, deterministic=True)
+    # Tables are replaced: that must not delete the rows that refer to them. No pragma of a transaction.
+    connection.execute("PRAGMA foreign_keys = OFF")
     with transaction(connection):
         # Read again under the lock: another process may just have done it.
         [version] = connection.execute("PRAGMA user_version").fetchone()
         for migration in MIGRATIONS[version:]:
-            for statement in migration:
-                connection.execute(statement)
+            for step in migration:
+                connection.execute(step) if isinstance(step, str) else step(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
-def _translate(error: sqlite3.DatabaseError, url: str) -> StorageError:
+def _translate(error: sqlite3.Error, url: str) -> StorageError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary code
     if code == sqlite3.SQLITE_NOTADB:
         return ForeignFileError(f"{url!r} is not a SQLite file; give the memory a path of its own.")
-    if code == sqlite3.SQLITE_CORRUPT:
+    # A schema that cannot be understood, or a value that is too big or no text, is damage too: our own SQL is not.
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG):
         return CorruptMemoryError(f"The memory {url!r} is damaged ({error}); restore it from a backup.")
     if code == sqlite3.SQLITE_FULL:
         return StorageFullError(f"The disk is full: nothing of this call was written to {url!r}. Free some space.")

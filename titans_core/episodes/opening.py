@@ -1,0 +1,60 @@
+"""Which storage a URL names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from titans_core.episodes.sqlite import IN_MEMORY, SqliteLog
+from titans_core.episodes.sqlite import stored_tenants as stored_in_file
+from titans_core.errors import UnsupportedUrlError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from titans_core.episodes.log import EpisodeLog
+
+__all__ = ["IN_MEMORY", "SqliteLog", "is_postgres", "open_log", "stored_tenants"]
+
+
+def open_log(url: str | Path, tenant: str, *, reader: str, dim: int) -> EpisodeLog:
+    """Open a tenant's log, or begin one.
+
+    Args:
+        url: a path, ":memory:", or "postgresql://…".
+        tenant: the tenant's name.
+        reader: fingerprint of the reader; a storage takes the keys of one reader only.
+        dim: length of its keys.
+
+    Raises:
+        StorageError: the storage cannot be used; the subclass says why.
+        ReaderMismatchError: it holds the keys of another reader.
+    """
+    if is_postgres(url):
+        from titans_core.episodes.postgres import PostgresLog
+
+        return PostgresLog(str(url), tenant, reader=reader, dim=dim)
+    return SqliteLog(_path(url), tenant, reader=reader, dim=dim)
+
+
+def stored_tenants(url: str | Path) -> list[str]:
+    """The names of the tenants of a storage that have a turn; none if there is no file.
+
+    Raises:
+        StorageError: the storage cannot be used; the subclass says why.
+    """
+    if is_postgres(url):
+        from titans_core.episodes.postgres import stored_tenants as stored_on_server
+
+        return stored_on_server(str(url))
+    return stored_in_file(_path(url))
+
+
+def is_postgres(url: str | Path) -> bool:
+    """Whether a URL names a PostgreSQL database."""
+    return str(url).startswith(("postgresql://", "postgres://"))
+
+
+def _path(url: str | Path) -> str | Path:
+    if "://" in str(url):
+        raise UnsupportedUrlError(f"Give a path, {IN_MEMORY!r} or a postgresql:// URL; {url!r} is none of them.")
+    return url
