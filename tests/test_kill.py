@@ -1,32 +1,68 @@
-"""kill -9 between any two statements of a memorize: what was acknowledged is there, and nothing is half."""
+"""kill -9 at any step of a write and at any moment: what was acknowledged is there, and nothing is half."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from killing import FACTS
 from recorded import RecordedReader
-
-BEFORE = ["My sister Ada moved to Lisbon.", "The boiler was repaired in March."]
-KILLED = "The train to Porto leaves at 7:40."
+from writes import BEFORE, TEXTS, WRITES
 
 
-def test_nothing_acknowledged_is_lost_and_nothing_is_half(reader, tmp_path):
-    recording = tmp_path / "readings.npz"
-    RecordedReader(reader, [("user: ", text) for text in [*BEFORE, KILLED]]).save(recording)
-    program = Path(__file__).parent / "kill_each_statement.py"
-    done = subprocess.run(
-        [sys.executable, program, recording, tmp_path, *BEFORE, KILLED], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    rounds = [json.loads(line) for line in done.stdout.splitlines()]
+@pytest.fixture(scope="module")
+def recording(reader, tmp_path_factory):
+    path = tmp_path_factory.mktemp("recording") / "readings.npz"
+    RecordedReader(reader, [("", text) for text in [*TEXTS, *FACTS]]).save(path)
+    return path
 
-    killed, [finished] = rounds[:-1], rounds[-1:]
-    assert len(killed) >= 8  # BEGIN, look-ups, inserts, COMMIT: each was the last one at some time
-    assert finished["acknowledged"] == [*BEFORE, KILLED]
-    for each in rounds:
-        assert each["stored"] in (BEFORE, [*BEFORE, KILLED])
-        assert each["stored"][: len(each["acknowledged"])] == each["acknowledged"]
-        assert each["integrity"] == "ok"
-        assert each["distance_to_replay"] < 1e-5
-        assert each["found_by_words"] == (KILLED in each["stored"])
+
+@pytest.fixture
+def rounds(recording, tmp_path):
+    """What `killing` finds in each round."""
+
+    def rounds(how, *numbers):
+        program = Path(__file__).parent / "killing.py"
+        command = [sys.executable, program, how, recording, tmp_path, *map(str, numbers)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return rounds
+
+
+def check(found):
+    assert found["turns"] in found["possible"]
+    assert (found["integrity"], found["replayed"], found["recalled"]) == ("ok", True, True)
+
+
+@pytest.mark.parametrize("stride", [131, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_at_a_step_it_has_the_old_turns_or_the_new_ones(rounds, stride):
+    ends = {name: set() for name in WRITES}
+    for found in rounds("at each step", stride):
+        check(found)
+        ends[found["write"]].add(found["turns"] == found["possible"][-1])
+        assert found["has_bytes"] == (["pin", BEFORE["pin"]] in found["turns"])
+    for name in ("memorize", "memorize many", "update", "forget"):
+        assert ends[name] == {False, True}  # killed before the moment that counts, and after it
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_killed_at_random_it_has_lost_nothing_that_was_acknowledged(rounds, count):
+    found = rounds("at random", count, 1)
+    for each in found:
+        check(each)
+    assert len(found) == count
+    assert {each["turns"] == each["possible"][0] for each in found} == {
+        False,
+        True,
+    }  # between two commits, and after one
+
+
+@pytest.mark.slow
+def test_ten_thousand_turns_are_open_within_a_second_after_a_kill(rounds):
+    [found] = rounds("large", 10_000)
+    assert found["stored"] == 10_000
+    assert found["replayed"]
+    assert found["seconds"] < 1

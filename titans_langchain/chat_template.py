@@ -37,6 +37,8 @@ SOME_TOOL = {"type": "function", "function": {"name": "some", "description": "",
 def prompt_of(lm: CausalLM, messages: list[BaseMessage], tools: list[dict[str, Any]] | None) -> str:
     """Messages as the prompt for the answer to them, by the tokenizer's chat template.
 
+    What a message says cannot begin another one: see `CausalLM.harmless`.
+
     Args:
         lm: the model that will answer.
         messages: system, human, AI and tool messages, or `ChatMessage`s with a role of their own.
@@ -52,6 +54,8 @@ def prompt_of(lm: CausalLM, messages: list[BaseMessage], tools: list[dict[str, A
             f"to, whose name often ends in Instruct or Chat."
         )
     entries: list[Any] = [_entry(message) for message in messages]
+    for entry in entries:
+        entry["content"] = lm.harmless(entry["content"])
     known: list[Any] | None = tools
     return str(lm.tokenizer.apply_chat_template(entries, tools=known, add_generation_prompt=True, tokenize=False))
 

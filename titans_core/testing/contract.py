@@ -1,0 +1,211 @@
+"""What several logs of one storage must promise one another."""
+
+from __future__ import annotations
+
+import threading
+import time
+import unicodedata
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from titans_core.episodes import Filters, Snapshot
+from titans_core.errors import ReaderMismatchError, StorageBusyError
+from titans_core.testing.one_log import OneLogContract
+from titans_core.testing.samples import append, passage, seen, turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from titans_core.episodes import EpisodeLog
+
+CONFUSABLE = [  # one goes on in Cyrillic
+    "foo", "Foo", "foobar", "foo%", "f_o", "foo.bar", "foo ", " foo", "fóo", "fo\u0301o", "ﬀoo", "f\u043eo",
+    "foo\u200d", "'; DROP TABLE turns; --", "foo\\", "1", "01", "None", "f" * 500,
+]  # fmt: skip
+
+
+class EpisodeLogContract(OneLogContract):
+    """Every promise of `EpisodeLog`. Subclass it, name the class `Test…`, and give it `open_log`.
+
+    Each test expects a storage that is empty when it begins; all logs that it opens are of that one storage.
+    """
+
+    @pytest.fixture
+    def other(self, log: EpisodeLog) -> Iterator[EpisodeLog]:
+        """Alice's log once more, as another process would have it."""
+        with closing(self.open_log(log.tenant)) as other:
+            yield other
+
+    # ── one storage ──
+
+    def test_what_was_written_is_there_when_the_log_is_opened_again(self, log: EpisodeLog) -> None:
+        records = append(log, turn("a"), turn("b", metadata={"n": 1}))
+        with log.transaction():
+            log.rehearse([records[0].position])
+            log.save_snapshot(Snapshot(records[1].position, log.head().epoch, "a spec", b"weights"))
+        before = self._all(log)
+        log.close()
+        with closing(self.open_log()) as again:
+            assert self._all(again) == before
+            [later] = append(again, turn("c"))
+        assert later.position > records[-1].position
+
+    def test_a_position_is_not_given_twice_after_all_were_deleted_and_the_log_reopened(self, log: EpisodeLog) -> None:
+        [record] = append(log, turn("a"))
+        with log.transaction():
+            log.delete([record.position])
+        log.close()
+        with closing(self.open_log()) as again:
+            [later] = append(again, turn("b"))
+        assert later.position > record.position
+
+    @pytest.mark.usefixtures("log")
+    def test_a_storage_takes_the_keys_of_one_reader_only(self) -> None:
+        for tenant in ("alice", "bob"):
+            with pytest.raises(ReaderMismatchError):
+                self.open_log(tenant, reader="another reader")
+        self.open_log("bob").close()
+
+    # ── tenants ──
+
+    def test_tenants_with_confusable_names_share_nothing(self) -> None:
+        assert len(set(CONFUSABLE)) == len(CONFUSABLE)
+        assert len({unicodedata.normalize("NFKC", name) for name in CONFUSABLE}) < len(CONFUSABLE)
+        for name in CONFUSABLE:
+            with closing(self.open_log(name)) as log:
+                assert log.head()[1:] == (0, 0, 0)
+                append(log, turn("secret", f"The password of {name!r}.", source="web"))
+        for name in CONFUSABLE:
+            with closing(self.open_log(name)) as log:
+                assert [found.text for found in log.select(Filters())] == [f"The password of {name!r}."]
+                assert log.head().turns == log.written_by("web", since=0) == 1
+                for other in CONFUSABLE:
+                    same = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", name)
+                    found = log.find_duplicate(turn("x", f"The password of {other!r}."))
+                    assert found == ("secret" if same else None)
+
+    def test_nothing_of_another_tenant_is_reached_by_position_or_number(self, log: EpisodeLog) -> None:
+        [record] = append(log, turn("a"))
+        with closing(self.open_log("bob")) as bob:
+            append(bob, turn("b"))
+            numbers = [record.passages[0].number]
+            for reach in (
+                lambda: bob.turn_at(record.position),
+                lambda: bob.set_metadata(record.position, {"changed": True}),
+                lambda: bob.keys(numbers),
+                lambda: bob.texts(numbers),
+            ):
+                with pytest.raises(Exception), bob.transaction():  # noqa: B017, PT011 - any, but no answer
+                    reach()
+            assert log.turn_at(record.position) == turn("a")
+
+    def test_deleting_is_the_tenants_own(self, log: EpisodeLog) -> None:
+        with closing(self.open_log("bob")) as bob:
+            [record] = append(log, turn("a"))
+            [bobs] = append(bob, turn("a"))
+            with bob.transaction():
+                bob.save_snapshot(Snapshot(bobs.position, bob.head().epoch, "a spec", b"bob's"))
+            before = self._all(bob)
+            with log.transaction():
+                log.delete([record.position])
+            with log.transaction():
+                log.delete_tenant()
+            log.scrub()
+            assert self._all(bob) == before
+
+    def test_a_tenant_that_is_deleted_begins_anew(self, log: EpisodeLog, other: EpisodeLog) -> None:
+        append(log, turn("a"))
+        with log.transaction():
+            log.delete_tenant()
+        assert other.head().turns == 0
+        with closing(self.open_log()) as again:
+            assert again.select(Filters()) == []
+            append(again, turn("a", "another text"))
+            assert other.select(Filters()) == []  # it is somebody else's, who has the same name
+        append(other, turn("b"))
+        assert [found.id for found in other.select(Filters())] == ["a", "b"]  # until it says something
+
+    # ── several processes ──
+
+    def test_what_one_has_written_the_other_reads(self, log: EpisodeLog, other: EpisodeLog) -> None:
+        [record] = append(log, turn("a"))
+        assert [seen(found) for found in other.records(after=0, keys=True)] == [seen(record)]
+        with other.transaction():
+            other.delete([record.position])
+        assert log.find("a") is None
+        assert log.head() == other.head()
+
+    def test_nobody_sees_a_transaction_that_has_not_ended(self, log: EpisodeLog, other: EpisodeLog) -> None:
+        with log.transaction():
+            log.append(turn("a"), [passage("a")])
+            assert other.find("a") is None
+            assert other.head().turns == 0
+        assert other.find("a")
+
+    def test_reading_sees_one_moment_whatever_others_write(self, log: EpisodeLog, other: EpisodeLog) -> None:
+        records = append(log, *(turn(str(number)) for number in range(10)))
+        with log.reading():
+            before = self._all(log)
+            append(other, turn("later"))
+            with other.transaction():
+                other.delete([records[0].position])
+                other.rehearse([records[1].position])
+            with log.reading():
+                assert self._all(log) == before
+            assert log.find("later") is None
+        assert log.find("later")
+        assert log.find("0") is None
+
+    def test_there_is_one_writer_at_a_time(self, log: EpisodeLog, other: EpisodeLog) -> None:
+        with _writing(other) as begun:
+            with log.transaction():
+                begun.go()
+                assert not begun.inside.wait(0.3)
+                log.append(turn("first"), [passage("first")])
+            assert begun.inside.wait(4)
+        assert [found.id for found in log.select(Filters())] == ["first", "second"]
+
+    def test_a_writer_who_waits_for_five_seconds_is_told_that_it_is_busy(
+        self, log: EpisodeLog, other: EpisodeLog
+    ) -> None:
+        with log.transaction():
+            began = time.monotonic()
+            with pytest.raises(StorageBusyError), other.transaction():
+                pass
+            assert 4 < time.monotonic() - began < 8
+            log.append(turn("a"), [passage("a")])
+        append(other, turn("b"))
+        assert [found.id for found in log.select(Filters())] == ["a", "b"]
+
+
+class _Begun:
+    """A writer in another thread.
+
+    Attributes:
+        inside: its transaction has begun.
+    """
+
+    def __init__(self, log: EpisodeLog) -> None:
+        self.inside = threading.Event()
+        self._log = log
+        self._thread = threading.Thread(target=self._write)
+
+    def go(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join(10)
+
+    def _write(self) -> None:
+        with self._log.transaction():
+            self.inside.set()
+            self._log.append(turn("second"), [passage("second")])
+
+
+@contextmanager
+def _writing(log: EpisodeLog) -> Iterator[_Begun]:
+    begun = _Begun(log)
+    yield begun
+    begun.join()
