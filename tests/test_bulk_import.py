@@ -64,6 +64,8 @@ def test_workers_make_the_same_memory_and_the_file_is_read_as_they_need_it(file,
     def watched(*arguments):
         for number, batch in enumerate(in_batches(*arguments), 1):
             held.append(BATCH * number - len(helped.turns()))
+            for worker in active_children():
+                os.kill(worker.pid, signal.SIGINT)  # Ctrl-C in a terminal reaches them too: it is not for them
             yield batch
 
     with opened(":memory:", recorded) as alone, opened(":memory:", recorded) as helped:

@@ -234,10 +234,12 @@ def test_save_writes_the_turns_and_in_recite_mode_the_weights(talk, memory, scre
     memory.memorize(COLOR, speaker="user")
     talk.take(f"/save {tmp_path / 'turns.jsonl'}")
     assert "1 turns in" in screen.seen()
-    assert [file.name for file in tmp_path.iterdir()] == ["turns.jsonl"]
+    turns = {"turns.jsonl", "turns.jsonl.readings.safetensors"}
+    assert {file.name for file in tmp_path.iterdir()} == turns
     talk.take("/mode recite")
     talk.take(f"/save {tmp_path / 'all'}")
-    assert {file.name for file in tmp_path.iterdir()} == {"turns.jsonl", "all", "all.safetensors"}
+    everything = turns | {"all", "all.readings.safetensors", "all.safetensors"}
+    assert {file.name for file in tmp_path.iterdir()} == everything
     with TitansMemory.open(":memory:", tenant="bob", reader=reader) as other:
         assert other.import_(tmp_path / "all") == 1
     screen.seen()

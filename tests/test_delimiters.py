@@ -41,6 +41,7 @@ TAGS = [
     "\ufe64/memory\ufe65",
     "<\u202e/memory>",
     "<\ufe0f\u200d/memory>",
+    "<\u180b\u200d/memory>",
 ]
 
 BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
@@ -179,7 +180,7 @@ def test_what_spells_no_special_token_stands_in_a_chat_prompt_as_it_was_said(llm
     assert text in llm.chat_prompt([{"role": "user", "content": text}])
 
 
-def test_tokens_that_overlap_are_all_broken_up(language_model, special):
+def test_tokens_within_and_beside_each_other_are_all_broken_up(language_model):
     text = language_model.harmless("<|im_<|im_start|>start|><|im_end|><|im_end|>")
     assert text == "<|im_< |im_start|>start|>< |im_end|>< |im_end|>"
     assert language_model.harmless(text) == text

@@ -284,7 +284,7 @@ def test_the_password_is_in_no_error_and_no_sentence(postgres, postgres_url, log
         postgres_url.replace("ordinary", "nobody"),
         postgres_url.replace(quoted, PASSWORD),  # not quoted: pieces of it are taken for the host or the port
         postgres_url.replace(quoted, "s3cr?t/p%ss"),
-        postgres_url.replace(quoted, "s3cr@mallory"),
+        "postgresql://ordinary:s3cr@mallory@localhost:1/memories",
         postgres_url + "&nonsense=1",
     ):
         for call in (opened, stored_tenants):

@@ -207,8 +207,7 @@ class Cache:
         self.state, self.index, self.position = state, index, snapshot.position
         self._saved = self._turns = len(records)
         self._checksum = sum(record.checksum for record in records)
-        if self._rehearsals and self._rehearsals[0] <= snapshot.position:
-            self._rehearsals = None
+        self._rehearsals = None  # saved weights have had them: there is nothing to save before
         if not self.recalled and "recalled" in tensors:
             self.recalled = {int(position): int(count) for position, count in tensors["recalled"]}
 

@@ -27,7 +27,7 @@ def add_care_commands(
     file_argument = typer.Argument(help="The memory's file.")
 
     @app.command()
-    def verify(file: Annotated[Path, file_argument]) -> None:
+    def verify(file: Annotated[str, file_argument]) -> None:
         """Check every row, checksum and index of a file; ends with 1 if anything is damaged."""
         with explained(), _bar(console, "verifying") as progress:
             from titans_core import care
@@ -41,7 +41,7 @@ def add_care_commands(
 
     @app.command()
     def repair(
-        file: Annotated[Path, file_argument],
+        file: Annotated[str, file_argument],
         into: Annotated[Path, typer.Argument(help="The new file.")],
         *,
         reader: Annotated[str | None, typer.Option(help="The model that the file was written with.")] = None,
@@ -57,7 +57,7 @@ def add_care_commands(
 
     @app.command()
     def backup(
-        file: Annotated[Path, file_argument],
+        file: Annotated[str, file_argument],
         path: Annotated[Path, typer.Argument(help="The copy; it must not exist.")],
     ) -> None:
         """Copy a file as it is at one moment, while others may write to it."""

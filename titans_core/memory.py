@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -167,7 +167,7 @@ class TitansMemory(Upkeep):
 
         Args:
             turns: texts or turns.
-            workers: how many processes read, each with the model loaded anew (some seconds, some 500 MB); 0 to read
+            workers: how many processes read, each with the model loaded anew (some seconds, some 800 MB); 0 to read
                 in this one. They pay for thousands of turns, where there are cores for them. A script needs its
                 `if __name__ == "__main__":`, or each of them would run it.
             progress: whether to show a progress bar.
@@ -347,17 +347,17 @@ class TitansMemory(Upkeep):
     ) -> Iterator[Memorized]:
         """Store and learn batches of checked turns, each of them whole or not at all."""
         read = read_batches(self._reader, map(self._without_stored, batches), workers=workers)
-        with (
-            transformers_logging.tqdm(total=total, unit="turn", desc="memorizing", disable=not progress) as bar,
-            closing(read),
-        ):
+        # A bar that is not shown would still start its thread, for each single turn.
+        shown = transformers_logging.tqdm(total=total, unit="turn", desc="memorizing") if progress else nullcontext()
+        with shown as bar, closing(read):
             for batch in read:
                 with self._open():
                     receipts = append_turns(self._log, self._cache, batch.turns, batch.passages, per_source=per_source)
                     # The turns are stored; weights that are not can be learned again.
                     with suppress(StorageError):
                         self._cache.save_snapshot(at_least=SNAPSHOT_EVERY)
-                bar.update(len(receipts))
+                if bar is not None:
+                    bar.update(len(receipts))
                 yield from receipts
 
     def _without_stored(self, batch: Batch) -> Batch:

@@ -64,7 +64,7 @@ def append_turns(
     cache.catch_up()  # before others have to wait for it
     known = cache.position
     try:
-        with log.transaction():
+        with log.transaction(meanwhile=cache.catch_up):
             # Under the lock, so that the surprise is the one that a replay of the log would give.
             cache.catch_up()
             known = cache.position

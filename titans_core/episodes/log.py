@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from titans_core.episodes.filters import Filters
@@ -35,8 +35,12 @@ class EpisodeLog(ABC):
     # ── transactions ──
 
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, meanwhile: Callable[[], object] | None = None) -> AbstractContextManager[None]:
         """The tenant's only writer: all writes inside happen, on disk, or none.
+
+        Args:
+            meanwhile: may be called while another process writes, any number of times, to do what would otherwise be
+                done inside and keep others waiting.
 
         Raises:
             StorageBusyError: another process has been writing for more than five seconds.

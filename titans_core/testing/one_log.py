@@ -117,14 +117,14 @@ class OneLogContract(TurnsContract):
         with log.transaction():
             log.save_snapshot(Snapshot(records[1].position, log.head().epoch, "a spec", b"weights"))
         before = self._all(log)
-        with pytest.raises(KeyError), log.transaction():  # noqa: PT012 - what comes before it is what matters
+        with pytest.raises(KeyError), log.transaction():
             log.append(turn("c"), [passage("c")])
             log.set_metadata(records[0].position, {"changed": True})
             log.delete([records[1].position])
             log.rehearse([records[0].position])
             raise KeyError
         assert self._all(log) == before
-        with pytest.raises(KeyError), log.transaction():  # noqa: PT012 - likewise
+        with pytest.raises(KeyError), log.transaction():
             log.delete_tenant()
             raise KeyError
         assert self._all(log) == before

@@ -19,7 +19,7 @@ from titans_core.episodes.sql import SqlLog
 from titans_core.errors import CorruptMemoryError, InvalidTenantError, InvalidTurnError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -70,7 +70,7 @@ class PostgresLog(SqlLog):
             raise
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:  # noqa: ARG002 - it queues
         # One writer for each tenant; while its number is unknown, one that registers a tenant.
         with self._entered(f"{self._begin('READ COMMITTED')}; SELECT pg_advisory_xact_lock({LOCKS + self._number})"):
             yield

@@ -21,7 +21,7 @@ from titans_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from titans_core.episodes.sqlite.connection import Connection
 
@@ -51,15 +51,21 @@ def open_database(url: str | Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection | Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+def transaction(
+    connection: sqlite3.Connection | Connection,
+    kind: str = "IMMEDIATE",
+    *,
+    meanwhile: Callable[[], object] | None = None,
+) -> Iterator[None]:
     """All or nothing: commits at the end, rolls back on any exception.
 
     Args:
         connection: in autocommit mode.
         kind: "IMMEDIATE" to write, "DEFERRED" to read from one moment's state.
+        meanwhile: called again and again while another process writes.
     """
     if kind == "IMMEDIATE":
-        _wait_to_write(connection)
+        _wait_to_write(connection, meanwhile)
     else:
         connection.execute(f"BEGIN {kind}")
     try:
@@ -84,27 +90,32 @@ def translated_errors(url: str) -> Iterator[None]:
         raise CorruptMemoryError(f"The memory {url!r} is damaged; restore it from a backup.") from error
 
 
-def _wait_to_write(connection: sqlite3.Connection | Connection) -> None:
+def _wait_to_write(connection: sqlite3.Connection | Connection, meanwhile: Callable[[], object] | None = None) -> None:
     """Begin a transaction as the only writer.
 
     SQLite itself asks again after ever longer pauses, up to 100 ms: among many writers, one that has waited for long
     then comes last again and again. Here it asks the more often the longer it has waited, so that it comes first.
     """
     begun = time.monotonic()
+    while not _begun_to_write(connection, last=time.monotonic() - begun > BUSY_SECONDS):
+        if meanwhile is not None:
+            meanwhile()
+        waited = time.monotonic() - begun
+        time.sleep(random.uniform(0, 0.02) / (1 + 50 * waited))  # noqa: S311 - to be out of step
+
+
+def _begun_to_write(connection: sqlite3.Connection | Connection, *, last: bool) -> bool:
+    """Whether a transaction was begun; another writer is an error at the last attempt only."""
     connection.execute("PRAGMA busy_timeout = 0")
     try:
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                waited = time.monotonic() - begun
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited > BUSY_SECONDS:
-                    raise
-            else:
-                return
-            time.sleep(random.uniform(0, 0.02) / (1 + 50 * waited))  # noqa: S311 - to be out of step
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or last:
+            raise
+        return False
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    return True
 
 
 def _prepare(connection: sqlite3.Connection, url: str) -> None:

@@ -14,7 +14,7 @@ from titans_core.episodes.sqlite.database import IN_MEMORY, transaction, transla
 from titans_core.errors import CorruptMemoryError, StorageBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 LOOKUPS = {"turns_by_id": ("id",), "turns_by_digest": ("digest",), "turns_by_source": ("source", "stored")}
 """The indexes through which some of the turns are found, and the columns that they are sorted by."""
@@ -51,10 +51,15 @@ class SqliteLog(SqlLog):
             raise
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
         if self._unscrubbed:
             self.scrub()
-        with self._entered(), translated_errors(self.url), transaction(self._connection):
+        with (
+            self._connection.in_use(),
+            translated_errors(self.url),
+            transaction(self._connection, meanwhile=meanwhile),
+            self._entered(),
+        ):
             yield
 
     @contextmanager
@@ -62,7 +67,12 @@ class SqliteLog(SqlLog):
         if self._inside:
             yield
             return
-        with self._entered(), translated_errors(self.url), transaction(self._connection, "DEFERRED"):
+        with (
+            self._connection.in_use(),
+            translated_errors(self.url),
+            transaction(self._connection, "DEFERRED"),
+            self._entered(),
+        ):
             yield
 
     def scrub(self) -> None:
@@ -139,12 +149,11 @@ class SqliteLog(SqlLog):
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
-        with self._connection.in_use():
-            self._inside = True
-            try:
-                yield
-            finally:
-                self._inside = False
+        self._inside = True
+        try:
+            yield
+        finally:
+            self._inside = False
 
 
 def stored_tenants(url: str | Path) -> list[str]:
