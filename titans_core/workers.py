@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import torch
@@ -226,6 +226,8 @@ def _undisturbed() -> Iterator[None]:
     if os.name != "posix":
         yield
         return
+    # Python's own helper process; starting it would let Ctrl-C through again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 IN_MEMORY = ":memory:"
 BUSY_SECONDS = 5.0
 
+HURRY_SECONDS = 2.0
+"""Who has waited for as long as this to write does nothing else meanwhile."""
+
 
 def open_database(url: str | Path) -> sqlite3.Connection:
     """Open or create a memory's file and bring its schema up to date.
@@ -98,9 +101,9 @@ def _wait_to_write(connection: sqlite3.Connection | Connection, meanwhile: Calla
     """
     begun = time.monotonic()
     while not _begun_to_write(connection, last=time.monotonic() - begun > BUSY_SECONDS):
-        if meanwhile is not None:
-            meanwhile()
         waited = time.monotonic() - begun
+        if meanwhile is not None and waited < HURRY_SECONDS:
+            meanwhile()
         time.sleep(random.uniform(0, 0.02) / (1 + 50 * waited))  # noqa: S311 - to be out of step
 
 

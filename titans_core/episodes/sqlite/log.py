@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,12 @@ from titans_core.errors import CorruptMemoryError, StorageBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+
+GIVE_WAY = 0.1
+"""Seconds: after a write the next one of the same log waits for as long as it took, but no longer than this.
+
+Others get their turn. Reading a turn takes longer, so that it costs only who has nothing to read.
+"""
 
 LOOKUPS = {"turns_by_id": ("id",), "turns_by_digest": ("digest",), "turns_by_source": ("source", "stored")}
 """The indexes through which some of the turns are found, and the columns that they are sorted by."""
@@ -43,6 +50,7 @@ class SqliteLog(SqlLog):
         self._connection = Connection(url)
         self._inside = False
         self._unscrubbed = False
+        self._others_until = 0.0  # of the monotonic clock: so long this log lets others write
         try:
             super().__init__(self.url, tenant, reader=reader, dim=dim)
             self._check_lookups()
@@ -54,13 +62,17 @@ class SqliteLog(SqlLog):
     def transaction(self, *, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
         if self._unscrubbed:
             self.scrub()
+        time.sleep(max(0.0, self._others_until - time.monotonic()))
         with (
             self._connection.in_use(),
             translated_errors(self.url),
             transaction(self._connection, meanwhile=meanwhile),
             self._entered(),
         ):
+            begun = time.monotonic()
             yield
+        ended = time.monotonic()
+        self._others_until = ended + min(ended - begun, GIVE_WAY)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
