@@ -12,7 +12,7 @@ from titans_core import TitansMemory, Turn
 WAITING = (
     "memorize", "memorize_many", "recall", "forget", "update", "consolidate", "cases", "calibrate",
     "get", "turns", "export", "import_",
-    "stats", "close",
+    "stats", "close", "rest", "forget_tenant",
 )  # fmt: skip
 
 

@@ -154,7 +154,7 @@ def test_memories_sleep_when_there_are_too_many_and_wake_when_they_are_used(read
             for name in "abcd":
                 assert bank.tenant(name).recall(QUESTION).best.text == password(name)
         assert [memory._asleep for memory in memories.values()] == [True, True, False, False]
-        memories["a"].sleep()  # again is no error
+        memories["a"].rest()  # again is no error
         assert memories["a"].memorize("One more.").learned  # it need not be asked for to wake
         assert not memories["a"].closed
     with pytest.raises(ClosedMemoryError):

@@ -49,7 +49,7 @@ class MemoryBank:
             per_source: as there.
             max_age: as there.
             awake: how many memories keep their weights and a connection at the same time, at least 1. The others sleep
-                (see `TitansMemory.sleep`): those that were asked for longest ago. In ":memory:" all stay awake.
+                (see `TitansMemory.rest`): those that were asked for longest ago. In ":memory:" all stay awake.
 
         Raises:
             InvalidSpecError: `awake` is out of range.
@@ -155,4 +155,4 @@ class MemoryBank:
             if len(self._latest) > self._awake and str(self._url) != IN_MEMORY:
                 tired = self._latest.pop(next(iter(self._latest)))
         if tired is not None:
-            tired.sleep()
+            tired.rest()

@@ -168,8 +168,8 @@ class TitansMemory(Upkeep):
         Args:
             turns: texts or turns.
             workers: how many processes read, each with the model loaded anew (some seconds, some 800 MB); 0 to read
-                in this one. They pay for thousands of turns, where there are cores for them. A script needs its
-                `if __name__ == "__main__":`, or each of them would run it.
+                in this one. Only for many thousands of turns, with cores to spare: on two busy cores they gained
+                nothing. A script needs its `if __name__ == "__main__":`, or each of them would run it.
             progress: whether to show a progress bar.
 
         Raises:

@@ -222,7 +222,7 @@ class Upkeep:
             self._closed = True
         return turns
 
-    def sleep(self) -> None:
+    def rest(self) -> None:
         """Let go of the weights and of the connection until the memory is used again; not for ":memory:".
 
         For processes with more memories than fit into them: a memory takes one to two megabytes, and some kilobytes
@@ -230,7 +230,7 @@ class Upkeep:
         """
         with self._lock:
             if not (self._closed or self._asleep):
-                self._rest()
+                self._let_go()
                 self._asleep = True
 
     def close(self) -> None:
@@ -240,12 +240,13 @@ class Upkeep:
                 return
             self._closed = True
             if not self._asleep:
-                self._rest()
+                self._let_go()
 
     aget = off_loop(get)
     aturns = off_loop(turns)
     aforget = off_loop(forget)
     aforget_tenant = off_loop(forget_tenant)
+    arest = off_loop(rest)
     aupdate = off_loop(update)
     aconsolidate = off_loop(consolidate)
     aexport = off_loop(export)
@@ -290,7 +291,7 @@ class Upkeep:
         self._cache = Cache(self._log, self._spec)
         self._asleep = False
 
-    def _rest(self) -> None:
+    def _let_go(self) -> None:
         # The weights can be learned again from the log: not saving them is no reason to fail.
         with suppress(StorageError):
             self._cache.save_snapshot()
