@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from titans_core import TitansMemory, cli, figures
+from titans_core.errors import InvalidTenantError
 from titans_core.plots.style import new_figure
 
 TALK = [
@@ -129,11 +130,19 @@ def test_an_unknown_tenant_hears_which_there_are_and_is_not_begun(talk, tmp_path
 def test_of_many_tenants_ten_are_named(tmp_path, reader):
     path = tmp_path / "memory.db"
     for number in range(12):
-        TitansMemory.open(path, tenant=f"tenant-{number:02}", reader=reader).close()
+        with TitansMemory.open(path, tenant=f"tenant-{number:02}", reader=reader) as memory:
+            memory.memorize("Tea, please.")
     said = problem(run(tmp_path, "--url", path, "--tenant", "bob"))
     assert "'tenant-09' and 2 more." in said
     assert "tenant-10" not in said
-    assert "memorize some" in problem(run(tmp_path, "--url", path, "--tenant", "tenant-11"))
+
+
+def test_a_memory_without_turns_is_not_drawn(tmp_path, reader):
+    path = tmp_path / "memory.db"
+    with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
+        with pytest.raises(InvalidTenantError, match="memorize some"):
+            figures.draw(memory, tmp_path)
+        assert "holds no turns yet" in problem(run(tmp_path, "--url", path, "--tenant", "alice"))
 
 
 def test_an_empty_query_and_a_wrong_retention_are_explained(talk, tmp_path):

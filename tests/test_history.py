@@ -35,7 +35,7 @@ def turn(position, *passages, speaker="user"):
         )
         for number, keys in enumerate(passages)
     ]
-    return TurnRecord(position, speaker, None, 0.0, tuple(records))
+    return TurnRecord(position, speaker, None, 0.0, text="", passages=tuple(records), checksum=0)
 
 
 def noise(count, seed):

@@ -323,10 +323,10 @@ async def test_if_recalling_fails_the_chain_answers_without_memory(reader, caplo
 
 @every
 async def test_if_memorizing_fails_the_answer_is_still_given(memory, caplog, monkeypatch, mode):
-    def fail(*args):
+    def fail(*args, **options):
         raise sqlite3.OperationalError(f"near {CODE!r}")
 
-    monkeypatch.setattr(memory, "_memorize", fail)
+    monkeypatch.setattr(memory, "_memorize_batches", fail)
     assert await run(with_memory(Chain().runnable, memory), CODE, config_of("alice"), mode) == "Noted."
     assert "could not memorize" in caplog.text
     assert "OperationalError" in caplog.text

@@ -32,7 +32,7 @@ def recording(reader, tmp_path_factory):
 
 
 @pytest.fixture
-def crowd(reader, tmp_path):
+def crowd(reader, tmp_path, record_property):
     """What a crowd of processes finds at a URL."""
 
     def crowd(url, start, writers, turns, readers, *, tidiers=0):
@@ -43,6 +43,9 @@ def crowd(reader, tmp_path):
         assert found["wrong"] == []
         assert found["replayed"]
         assert len(found["weights"]) == 1  # the same bytes in every process, and in one that opens it anew
+        record_property(
+            "seconds waited, median and longest", [found["waits"][len(found["waits"]) // 2], found["waits"][-1]]
+        )
         return found
 
     return crowd

@@ -199,7 +199,7 @@ def test_a_long_text_is_learned_in_passages(llm, reader):
 
 def test_what_has_too_many_tokens_is_left_out(llm, reader):
     recitation = Recitation(llm, reader)
-    assert recitation.learn(["\U0001f701" * 300, TEXTS[0]]) == len(recitation) == 1
+    assert recitation.learn(["\U0001f701" * 240, TEXTS[0]]) == len(recitation) == 1
 
 
 def test_the_oldest_facts_are_let_go_when_all_banks_are_full(llm, reader, two_a_bank):

@@ -80,11 +80,13 @@ def check_memory(url: str | Path, tenant: str) -> None:
 
     Raises:
         StorageError: there is no such file, or it is none of ours.
-        InvalidTenantError: the file has no such tenant.
+        InvalidTenantError: the file has no such tenant, or none at all.
     """
     if not Path(url).is_file() or not Path(url).stat().st_size:
         raise StorageError(f"There is no memory at {str(url)!r}; give the path that it was opened with.")
     names = stored_tenants(url)
+    if not names:
+        raise InvalidTenantError(f"{str(url)!r} holds no turns yet: memorize some first.")
     if tenant not in names:
         known = ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         raise InvalidTenantError(f"{str(url)!r} has no tenant {tenant!r}; choose one of those it has: {known}.")
