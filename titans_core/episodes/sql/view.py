@@ -1,13 +1,11 @@
-"""A log in SQL: what SQLite and PostgreSQL have in common."""
+"""What a log in SQL holds: its tables, asked and checked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 import unicodedata
 from abc import abstractmethod
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ from titans_core.episodes.checksum import checksum
 from titans_core.episodes.filters import microseconds
 from titans_core.episodes.log import EpisodeLog
 from titans_core.episodes.records import Head, PassageRecord, Snapshot, TurnRecord
-from titans_core.errors import CorruptMemoryError, ReaderMismatchError
+from titans_core.errors import CorruptMemoryError
 from titans_core.types import Turn
 
 if TYPE_CHECKING:
@@ -30,32 +28,22 @@ if TYPE_CHECKING:
 
 # A passage's number is its turn's position times this, plus its place in the turn: numbers ascend along the log,
 # also when a turn is updated in its place.
-_PASSAGES = 1 << 20
+PASSAGES = 1 << 20
 
-_TURN = "position, id, text, speaker, session, source, at, stored, metadata, turns.checksum"
+TURN = "position, id, text, speaker, session, source, at, stored, metadata, turns.checksum"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-class SqlLog(EpisodeLog):
-    """A log whose tables have the names and columns of `sqlite.schema`; parameters are written as `?`."""
+class SqlView(EpisodeLog):
+    """The half of a log that only reads; every row that it gives back is the one that was written.
 
-    def __init__(self, url: str, tenant: str, *, reader: str, dim: int) -> None:
-        """Claim the storage for a reader and register the tenant; a storage takes the keys of one reader only.
+    Attributes:
+        url: of the storage.
+        tenant: whose rows.
+    """
 
-        Raises:
-            ReaderMismatchError: it holds the keys of another reader.
-        """
-        self.url = url
-        self.tenant = tenant
-        self._number = 0
-        with self.reading():  # nothing is written for a tenant that is known: a replica that only reads will do
-            if self._claimed(reader):
-                self._number = self._registered()
-        if not self._number:
-            with self.transaction():
-                if not self._claimed(reader):
-                    self._rows("INSERT INTO readers (fingerprint, dim) VALUES (?, ?)", (reader, dim))
-                self._number = self._register()
+    _number: int
+    """Of the tenant; 0 while it has none."""
 
     # ── what the dialects differ in ──
 
@@ -66,10 +54,6 @@ class SqlLog(EpisodeLog):
     @abstractmethod
     def _stream(self, sql: str, values: Sequence[object]) -> Iterator[Any]:
         """Run a query whose rows may be more than fit into memory."""
-
-    @abstractmethod
-    def _next_position(self) -> int:
-        """A position that was never given; inside a transaction."""
 
     @abstractmethod
     def _among(self, column: str, texts: Collection[str]) -> tuple[str, list[object]]:
@@ -87,90 +71,7 @@ class SqlLog(EpisodeLog):
         """A vector as the database gives it back; anything at all, if the row is damaged."""
         return np.frombuffer(value, np.float16)
 
-    # ── writing ──
-
-    def append(self, turn: Turn, passages: Sequence[PassageRecord], *, position: int | None = None) -> TurnRecord:
-        assert turn.at is not None  # noqa: S101 - `checked_turn` fills it in; for the type checker
-        if self.head().epoch < 0:  # another process has forgotten the tenant
-            self._number = self._register()
-        position = position or self._next_position()
-        numbered = tuple(
-            replace(passage, number=position * _PASSAGES + ordinal) for ordinal, passage in enumerate(passages)
-        )
-        at, stored = microseconds(turn.at), time.time_ns() // 1000
-        metadata = json.dumps(dict(turn.metadata), ensure_ascii=False)
-        said = (position, turn.id, turn.text, turn.speaker, turn.session, turn.source, at, stored, metadata)
-        sums = [self._passage_sum(passage) for passage in numbered]
-        record = checksum(self._number, position, turn.speaker, turn.session, at, *sums)
-        self._rows(
-            "INSERT INTO turns (tenant, position, id, text, speaker, session, source, at, stored, metadata, checksum, "
-            "digest, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._number, *said, checksum(self._number, *said), _digest(turn), record),
-        )
-        for passage, passage_sum in zip(numbered, sums, strict=True):
-            self._append_passage(position, passage, passage_sum)
-        self._count(+1, record)
-        return TurnRecord(position, turn.speaker, turn.session, at / 1e6, turn.text, numbered, record)
-
-    def _append_passage(self, position: int, passage: PassageRecord, passage_sum: int) -> None:
-        column, pooled = self._packed(passage.column), self._packed(passage.pooled)
-        self._rows(
-            'INSERT INTO passages (tenant, position, number, "start", "end", "column", pooled, checksum) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._number, position, passage.number, passage.start, passage.end, column, pooled, passage_sum),
-        )
-        self._rows(
-            "INSERT INTO keys (tenant, passage, packed, checksum) VALUES (?, ?, ?, ?)",
-            (self._number, passage.number, passage.keys, self._packed_sum(passage.number, passage.keys)),
-        )
-
-    def delete(self, positions: Iterable[int]) -> None:
-        doomed = set(positions)
-        for position in doomed:
-            where, values = "WHERE tenant = ? AND position = ?", (self._number, position)
-            [(record,)] = self._rows(f"SELECT record FROM turns {where}", values)
-            self._rows(
-                f"DELETE FROM keys WHERE tenant = ? AND passage IN (SELECT number FROM passages {where})",
-                (self._number, *values),
-            )
-            self._rows(f"DELETE FROM passages {where}", values)
-            self._rows(f"DELETE FROM turns {where}", values)
-            self._count(-1, -record)
-        after, rehearsed = self.rehearsals()
-        self._save_rehearsals(after, [position for position in rehearsed if position not in doomed])
-        self._begin_epoch()
-
-    def delete_tenant(self) -> int:
-        turns = self.head().turns
-        for table in ("keys", "passages", "turns", "snapshots", "rehearsals"):
-            self._rows(f"DELETE FROM {table} WHERE tenant = ?", (self._number,))
-        self._rows("DELETE FROM tenants WHERE number = ?", (self._number,))
-        return turns
-
-    def set_metadata(self, position: int, metadata: Mapping[str, object]) -> None:
-        [row] = self._rows(f"SELECT {_TURN} FROM turns WHERE tenant = ? AND position = ?", (self._number, position))
-        self._turn(*row)  # is right, or its new checksum would make a damaged row look so
-        changed = (*row[:-2], json.dumps(dict(metadata), ensure_ascii=False))
-        self._rows(
-            "UPDATE turns SET metadata = ?, checksum = ? WHERE tenant = ? AND position = ?",
-            (changed[-1], checksum(self._number, *changed), self._number, position),
-        )
-
-    def rehearse(self, positions: Sequence[int]) -> None:
-        self._save_rehearsals(self.head().position, sorted(positions))
-        self._begin_epoch()
-
-    def save_snapshot(self, snapshot: Snapshot) -> None:
-        self._rows("DELETE FROM snapshots WHERE tenant = ?", (self._number,))
-        self._rows(
-            "INSERT INTO snapshots (tenant, position, epoch, spec, sha256, state) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                self._number, snapshot.position, snapshot.epoch, snapshot.spec,
-                self._seal(snapshot), snapshot.state,
-            ),
-        )  # fmt: skip
-
-    # ── reading ──
+    # ── turns ──
 
     def head(self) -> Head:
         rows = self._rows(
@@ -193,7 +94,7 @@ class SqlLog(EpisodeLog):
     def find_duplicate(self, turn: Turn) -> str | None:
         found = self._rows(
             "SELECT id FROM turns WHERE tenant = ? AND digest = ? ORDER BY position LIMIT 1",
-            (self._number, _digest(turn)),
+            (self._number, digest(turn)),
         )
         return found[0][0] if found else None
 
@@ -219,7 +120,7 @@ class SqlLog(EpisodeLog):
             packed = "packed, keys.checksum"
             join = "LEFT JOIN keys ON keys.tenant = turns.tenant AND passage = number"
         rows = self._stream(
-            f'SELECT {_TURN}, record, number, "start", "end", "column", pooled, passages.checksum, {packed} '
+            f'SELECT {TURN}, record, number, "start", "end", "column", pooled, passages.checksum, {packed} '
             f"FROM turns LEFT JOIN passages USING (tenant, position) {join} "
             "WHERE turns.tenant = ? AND position > ? ORDER BY position, number",
             (self._number, after),
@@ -251,11 +152,11 @@ class SqlLog(EpisodeLog):
         # The whole turn is read, and cut here: SQL's `substr` ends a text at NUL, and its checksum is over all of it.
         which = f"tenant = ? AND number IN ({_listed(numbers)})"
         rows = self._rows(f'SELECT number, "start", "end" FROM passages WHERE {which}', (self._number,))
-        positions = {number // _PASSAGES for number, _, _ in rows}
+        positions = {number // PASSAGES for number, _, _ in rows}
         turns = self._turns(f"AND position IN ({_listed(positions)})", [])
         whole = dict(zip(sorted(positions), (turn.text for turn in turns), strict=False))
         texts = {
-            number: whole[number // _PASSAGES][start:end] for number, start, end in rows if number // _PASSAGES in whole
+            number: whole[number // PASSAGES][start:end] for number, start, end in rows if number // PASSAGES in whole
         }
         return self._each(texts, numbers)
 
@@ -289,17 +190,6 @@ class SqlLog(EpisodeLog):
 
     # ── ──
 
-    def _claimed(self, reader: str) -> bool:
-        """Whether the storage holds this reader's keys; False if it holds none yet."""
-        found = self._rows("SELECT fingerprint FROM readers")
-        if found and found[0][0] != reader:
-            raise ReaderMismatchError(
-                f"{self.url!r} was written with the reader {found[0][0]}, not {reader}: their keys cannot be compared. "
-                "Open it with the model and quantization it was written with; or export() its turns with that "
-                "reader and import_() them into a new file with this one."
-            )
-        return bool(found)
-
     def _registered(self) -> int:
         """The tenant's number; 0 if it has none."""
         for number, name, identity in self._rows(
@@ -309,37 +199,6 @@ class SqlLog(EpisodeLog):
                 raise self._damaged("the name")
             return int(number)
         return 0
-
-    def _register(self) -> int:
-        """The tenant's number; a new one if it has none. Inside a transaction."""
-        if not self._registered():
-            self._rows("INSERT INTO tenants (name, identity) VALUES (?, ?)", (self.tenant, checksum(self.tenant)))
-        return self._registered()
-
-    def _count(self, turns: int, change: int) -> None:
-        """Change how many turns the tenant has, and the sum of the checksums of its records and rehearsals."""
-        self._rows(
-            "UPDATE tenants SET turns = turns + ?, checksum = checksum + ? WHERE number = ?",
-            (turns, change, self._number),
-        )
-
-    def _begin_epoch(self) -> None:
-        """From here on all weights are rebuilt, in every process."""
-        self._rows("DELETE FROM snapshots WHERE tenant = ?", (self._number,))
-        self._rows("UPDATE tenants SET epoch = epoch + 1 WHERE number = ?", (self._number,))
-
-    def _save_rehearsals(self, after: int, positions: Sequence[int]) -> None:
-        old = self._rows("SELECT checksum FROM rehearsals WHERE tenant = ?", (self._number,))
-        self._rows("DELETE FROM rehearsals WHERE tenant = ?", (self._number,))
-        self._count(0, -sum(found for (found,) in old))
-        if positions:
-            listed = json.dumps(list(positions))
-            total = checksum(self._number, after, listed)
-            self._rows(
-                'INSERT INTO rehearsals (tenant, "after", positions, checksum) VALUES (?, ?, ?, ?)',
-                (self._number, after, listed, total),
-            )
-            self._count(0, total)
 
     def _conditions(self, filters: Filters) -> tuple[str, list[object]]:
         """The filters as SQL over the table `turns`, each after an AND, and their parameters."""
@@ -362,11 +221,11 @@ class SqlLog(EpisodeLog):
         return " ".join(f"AND {sql}" for sql, _ in parts), [value for _, values in parts for value in values]
 
     def _turns(self, sql: str, values: Sequence[object]) -> list[Turn]:
-        query = f"SELECT {_TURN} FROM turns WHERE tenant = ? {sql} ORDER BY position"
+        query = f"SELECT {TURN} FROM turns WHERE tenant = ? {sql} ORDER BY position"
         return [self._turn(*row) for row in self._rows(query, [self._number, *values])]
 
     def _located(self, id: str) -> tuple[int, Turn] | None:  # noqa: A002 - as above
-        for row in self._rows(f"SELECT {_TURN} FROM turns WHERE tenant = ? AND id = ?", (self._number, id)):
+        for row in self._rows(f"SELECT {TURN} FROM turns WHERE tenant = ? AND id = ?", (self._number, id)):
             if (turn := self._turn(*row)).id != id:  # an index that is damaged leads to another row
                 raise self._damaged(f"turn {row[0]}")
             return row[0], turn
@@ -421,7 +280,7 @@ def _listed(numbers: Iterable[int]) -> str:
     return ",".join(map(str, sorted(numbers))) or "NULL"  # an empty list is no SQL
 
 
-def _digest(turn: Turn) -> bytes:
+def digest(turn: Turn) -> bytes:
     """Of speaker and text, to find duplicates; an accent is the same however it is encoded."""
     # A speaker may hold any character, so that its length, not a separator, keeps the two apart.
     speaker, text = (unicodedata.normalize("NFC", part) for part in (turn.speaker or "", turn.text))
