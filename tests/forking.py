@@ -89,6 +89,24 @@ def reading(memory):
             memory.memorize(BINS)
 
 
+def while_another_reads(memory):
+    """Another thread of the parent is reading, and holds the reader's lock."""
+    memory._reader, stop = load_reader(), threading.Event()
+
+    def read():
+        while not stop.is_set():
+            memory._reader.read(["The train leaves at noon."])
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for _ in range(5):
+        with forked(memory) as (in_child, _):
+            if in_child:
+                assert memory.recall("Where is Ada?").best.text == ADA
+    stop.set()
+    thread.join()
+
+
 class Other:
     """The process at the other end of two pipes."""
 
@@ -135,7 +153,7 @@ def transacting(memory, *, seconds):
 def main():
     folder, recording = sys.argv[1:]
     reader, stored = RecordedReader.load(recording), {}
-    for situation in (idle, both_write, holding_the_lock, writing, stuck, reading):
+    for situation in (idle, both_write, holding_the_lock, writing, stuck, reading, while_another_reads):
         name = situation.__name__
         os.chdir(folder)
         with TitansMemory.open(name, tenant="alice", reader=reader) as memory:

@@ -96,6 +96,7 @@ def test_a_fork_harms_neither_side(recording, tmp_path, monkeypatch):
         "writing": [ADA, TRAIN, BINS],
         "stuck": [ADA, BINS],
         "reading": [ADA, TRAIN, BINS],
+        "while_another_reads": [ADA],
     }
     found = run("forking.py", tmp_path, recording, timeout=120)
     assert found == {situation: sorted(texts) for situation, texts in stored.items()}

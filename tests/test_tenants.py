@@ -1,5 +1,8 @@
 """One memory per tenant: nothing of one is seen in another's."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -89,3 +92,15 @@ def test_a_bank_names_the_tenants_who_have_a_turn(reader, tmp_path, url):
 
 def test_memory_and_bank_say_which_model_reads(bank, reader):
     assert bank.reader == bank.tenant("alice").reader == reader.fingerprint
+
+
+def test_threads_that_ask_for_one_tenant_get_the_same_memory(reader, tmp_path, monkeypatch):
+    remember = MemoryBank._ask_for
+
+    def slow(*args):
+        time.sleep(0.1)
+        remember(*args)
+
+    monkeypatch.setattr(MemoryBank, "_ask_for", slow)
+    with MemoryBank(tmp_path / "memory.db", reader=reader) as bank, ThreadPoolExecutor(4) as pool:
+        assert len(set(map(id, pool.map(bank.tenant, ["alice"] * 4)))) == 1

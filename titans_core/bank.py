@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
-from titans_core.episodes import IN_MEMORY, stored_tenants
+from titans_core.episodes import IN_MEMORY, checked_tenant, stored_tenants
 from titans_core.errors import InvalidSpecError
+from titans_core.locks import Lock
 from titans_core.memory import TitansMemory
 from titans_core.reading import make_reader
 
@@ -66,8 +66,8 @@ class MemoryBank:
         # A memory that sleeps is kept as long as somebody holds it: it is always the same object.
         self._memories: WeakValueDictionary[str, TitansMemory] = WeakValueDictionary()
         self._latest: dict[str, TitansMemory] = {}  # the one that was asked for last is the last
-        self._opening: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._opening = [Lock() for _ in range(64)]
+        self._lock = Lock()
 
     @property
     def reader(self) -> str:
@@ -81,9 +81,9 @@ class MemoryBank:
             InvalidTenantError: the name is missing or no usable text.
             StorageError: the file cannot be used; the subclass says why.
         """
-        with self._lock:
-            opening = self._opening.setdefault(name, threading.Lock())
-        with opening:  # of one tenant: the others need not wait
+        checked_tenant(name)
+        # Two threads that ask for one tenant get the same object; the others need not wait, or hardly ever.
+        with self._opening[hash(name) % len(self._opening)]:
             memory = self._memories.get(name)
             if memory is None or memory.closed:
                 memory = TitansMemory.open(
@@ -95,7 +95,7 @@ class MemoryBank:
                     per_source=self._per_source,
                     max_age=self._max_age,
                 )
-        self._ask_for(name, memory)
+            self._ask_for(name, memory)
         return memory
 
     def forget_tenant(self, name: str) -> int:

@@ -7,12 +7,12 @@ no probability.
 from __future__ import annotations
 
 import re
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from titans_core.confidence.evidence import Verdict
 from titans_core.errors import InvalidQueryError, ModelNotFoundError
+from titans_core.locks import Lock
 from titans_core.types import Confidence
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class CrossEncoderReranker:
             raise InvalidQueryError(f"Need k of at least 1 and min_score in [0, 1], not k={k}, min_score={min_score}.")
         self._source, self._k, self._min_score, self._device = model, k, min_score, device
         self._model: CrossEncoder | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def judge(self, evidence: Evidence) -> Verdict:
         """See `Strategy.judge`.

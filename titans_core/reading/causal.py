@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextStreamer
 
+from titans_core.locks import Lock
 from titans_core.reading.converting import converted
 from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL, load_model, quiet
 from titans_core.reading.quantization import check_quantization, keep_layout, quantizer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GUIDANCE = 1.5
 """How far `plain` pushes: logits are those of the prompt plus half of what the prompt changes (the paper's α = .5)."""
 
-_loading = threading.Lock()
+_loading = Lock()
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class CausalLM:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Lock = field(default_factory=Lock)
 
     @property
     def name(self) -> str:

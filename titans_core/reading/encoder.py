@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from titans_core.locks import Lock
 from titans_core.reading.models import DEFAULT_MODEL, load_model, quiet
 from titans_core.reading.quantization import check_quantization, quantizer, weights_hash
 from titans_core.types import Reading
@@ -56,7 +56,7 @@ class EncoderReader:
             ModelNotFoundError: neither path, wheel nor Hub has it.
             QuantizationError: the quantization is unknown.
         """
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._model = _load(model, quantization, self._device)
         self._tokenizer = self._model.tokenizer

@@ -12,6 +12,7 @@ from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from typing_extensions import override
 
 from titans_core.errors import TitansError, UnknownTurnError
+from titans_core.locks import Lock
 from titans_langchain.identity import NAMESPACES
 from titans_langchain.store.items import (
     Found,
@@ -108,7 +109,7 @@ class TitansStore(OpStore):
         self.fields = tuple(fields)
         self.ttl_config = ttl
         self.abstain = abstain
-        self._writing = threading.Lock()
+        self._writing = Lock()
         self._known: set[str] = set()  # tenants that held something once
         self._sweeper: tuple[threading.Thread, threading.Event] | None = None
 

@@ -1,0 +1,46 @@
+"""Locks that a forked process finds open."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_LOCKS: WeakSet[Lock] = WeakSet()
+
+
+class Lock:
+    """As `threading.Lock`, but a forked process does not wait for a thread of its parent's, which it has not got.
+
+    For what another thread can be interrupted in at any moment without harm to those that come after it. A thread
+    that holds it must not fork.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        _LOCKS.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Open it, whoever holds it."""
+        self._lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    for lock in list(_LOCKS):
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
