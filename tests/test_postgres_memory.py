@@ -8,7 +8,7 @@ from recorded import RecordedReader
 from soundness import equals_a_replay
 
 from titans_core import MemoryBank, TitansMemory, Turn
-from titans_core.errors import ReaderMismatchError
+from titans_core.errors import ReaderMismatchError, UnwritableError
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 NAMES = ["Ada", "Tom", "Mia", "Leo", "Eva"]
@@ -115,3 +115,21 @@ def _memorize(job):
     with TitansMemory.open(url, tenant="alice", reader=RecordedReader.load(readings)) as memory:
         for text in texts:
             memory.memorize(text)
+
+
+def test_a_server_that_only_reads_can_be_asked_and_refuses_the_rest(memory, postgres_url, reader):
+    replica = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-c%20default_transaction_read_only%3Don"
+    memory.memorize("The key is under the mat.", id="key")
+    with TitansMemory.open(replica, tenant="alice", reader=reader) as reading:
+        memory.memorize("The train leaves at noon.")
+        assert reading.recall("When does the train leave?").best.text == "The train leaves at noon."
+        for write in (
+            lambda: reading.memorize("The boiler leaks."),
+            lambda: reading.forget("key"),
+            reading.consolidate,
+        ):
+            with pytest.raises(UnwritableError):
+                write()
+        assert [turn.text for turn in reading.turns()] == [turn.text for turn in memory.turns()]
+    with pytest.raises(UnwritableError):
+        TitansMemory.open(replica, tenant="bob", reader=reader)

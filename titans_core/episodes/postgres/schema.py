@@ -37,7 +37,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             identity bigint NOT NULL,  -- checksum of the name
             epoch bigint NOT NULL DEFAULT 0,  -- +1 when turns are forgotten or updated: weights start anew
             turns bigint NOT NULL DEFAULT 0,
-            checksum bigint NOT NULL DEFAULT 0  -- the sum of its turns' records
+            checksum bigint NOT NULL DEFAULT 0  -- the sum of those of its records and rehearsals
         )""",
         """CREATE TABLE turns (
             tenant bigint NOT NULL,
