@@ -5,6 +5,7 @@ import copy
 import json
 import pickle
 import threading
+from urllib.parse import quote
 
 import pytest
 from llama_index.core.base.llms.types import ImageBlock, MessageRole, TextBlock, ToolCallBlock
@@ -12,6 +13,7 @@ from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopEvent, Workflow, step
 from locked import locked
+from postgres import PASSWORD
 from pydantic import ValidationError
 
 from titans_core import TitansMemory
@@ -449,3 +451,15 @@ def test_a_question_is_asked_once_until_something_changes(chat, memory, monkeypa
     chat.put(assistant("I cannot tell."))
     chat.get(QUESTION)
     assert asked == [QUESTION] * 4
+
+
+def test_a_saved_conversation_over_a_server_names_it_without_the_password(postgres_url, reader, monkeypatch):
+    with TitansMemory.open(postgres_url, tenant="alice", reader=reader) as memory:
+        saved = TitansChatMemory.from_defaults(memory=memory)
+        saved.put(user(FACT))
+        data = saved.to_dict()
+    quoted = quote(PASSWORD, safe="")
+    assert data["url"] == postgres_url.replace(f":{quoted}", "")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with TitansChatMemory.from_dict(data).memory as again:
+        assert again.recall(QUESTION).best.text == FACT

@@ -16,6 +16,7 @@ from llama_index.core.memory.types import BaseMemory
 from llama_index.core.utils import get_tokenizer
 
 import titans_core
+from titans_core.episodes import IN_MEMORY, is_postgres, lasting_url
 from titans_core.errors import InvalidQueryError, StorageError, UnsupportedUrlError
 from titans_core.types import LINE, check_template
 from titans_core.users import memory_of
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from titans_core import Recollection, TitansMemory, Turn
     from titans_core.users import Source
 
-_NO_FILE = ":memory:"
 _TOKEN_LIMIT = 3000  # what LlamaIndex takes where it does not know the model
 _HISTORY_SHARE = 0.75  # of the model's context window; the rest is for prompts and the answer
 
@@ -288,7 +288,8 @@ class TitansChatMemory(BaseMemory):
         """Load what `to_dict` made.
 
         In the process that made it, over the same open memory, and the object itself if its conversation has not
-        gone on since. Elsewhere the memory's file is opened, with the default reader.
+        gone on since. Elsewhere the memory's file is opened, with the default reader; a PostgreSQL server's password
+        is not in `data`, but found in `PGPASSWORD` or `~/.pgpass`.
 
         Args:
             data: left unchanged.
@@ -324,9 +325,8 @@ class TitansChatMemory(BaseMemory):
 
     @property
     def url(self) -> str:
-        """Where the memory is, from anywhere on this machine."""
-        url = self._memory.url
-        return url if url == _NO_FILE else str(Path(url).absolute())
+        """Where the memory is, from anywhere on this machine; of a server without the password."""
+        return lasting_url(self._memory.url)
 
     def _live(self, handle: str) -> None:
         """Be the one that is meant by a handle."""
@@ -394,9 +394,9 @@ class TitansChatMemory(BaseMemory):
 
 
 def _opened(url: str | None, tenant: str) -> TitansMemory:
-    if url == _NO_FILE:
+    if url == IN_MEMORY:
         raise UnsupportedUrlError('A memory at ":memory:" ended with its process; to save one, open a path.')
     # Opening would begin an empty memory without a word.
-    if not url or not Path(url).exists():
+    if not url or not (is_postgres(url) or Path(url).exists()):
         raise StorageError(f"No memory is at {url!r}: restore its file, or pass `memory=`.")
     return titans_core.TitansMemory.open(url, tenant=tenant)

@@ -3,7 +3,7 @@
 from titans_core.episodes.codec import decode_keys, encode_keys, unpack_codes
 from titans_core.episodes.filters import FilterArguments, Filters
 from titans_core.episodes.log import EpisodeLog
-from titans_core.episodes.opening import IN_MEMORY, SqliteLog, is_postgres, open_log, stored_tenants
+from titans_core.episodes.opening import IN_MEMORY, SqliteLog, is_postgres, lasting_url, open_log, stored_tenants
 from titans_core.episodes.records import Head, PassageRecord, Snapshot, TurnRecord
 from titans_core.episodes.validation import checked_query, checked_tenant, checked_text, checked_turn
 
@@ -24,6 +24,7 @@ __all__ = [
     "decode_keys",
     "encode_keys",
     "is_postgres",
+    "lasting_url",
     "open_log",
     "stored_tenants",
     "unpack_codes",

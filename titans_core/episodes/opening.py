@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from titans_core.episodes.sqlite import IN_MEMORY, SqliteLog
 from titans_core.episodes.sqlite import stored_tenants as stored_in_file
 from titans_core.errors import UnsupportedUrlError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from titans_core.episodes.log import EpisodeLog
 
-__all__ = ["IN_MEMORY", "SqliteLog", "is_postgres", "open_log", "stored_tenants"]
+__all__ = ["IN_MEMORY", "SqliteLog", "is_postgres", "lasting_url", "open_log", "stored_tenants"]
 
 
 def open_log(url: str | Path, tenant: str, *, reader: str, dim: int) -> EpisodeLog:
@@ -52,6 +52,19 @@ def stored_tenants(url: str | Path) -> list[str]:
 def is_postgres(url: str | Path) -> bool:
     """Whether a URL names a PostgreSQL database."""
     return str(url).startswith(("postgresql://", "postgres://"))
+
+
+def lasting_url(url: str | Path) -> str:
+    """Where a storage is, for another process on this machine: a path in full, a server without the password.
+
+    What is written down for later shall hold no password: libpq finds it in `PGPASSWORD` or `~/.pgpass`.
+    """
+    if not is_postgres(url):
+        return str(url) if str(url) == IN_MEMORY else str(Path(url).absolute())
+    parts = urlsplit(str(url))
+    user, at, host = parts.netloc.rpartition("@")
+    query = "&".join(field for field in parts.query.split("&") if not field.lower().startswith("password="))
+    return parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=query).geturl()
 
 
 def _path(url: str | Path) -> str | Path:
