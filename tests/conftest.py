@@ -1,6 +1,7 @@
 """Shared by all tests: one loaded reader, no network."""
 
 import os
+import signal
 
 # Before any Hugging Face library is imported: a test that reached for the Hub would fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -13,6 +14,11 @@ from looping import slow_work
 
 from titans_core import MemoryBank, TitansMemory
 from titans_core.reading import CausalLM, CausalReader, EncoderReader, load_causal_lm, load_reader
+
+
+def pytest_configure():
+    """Hear Ctrl-C again: a shell's background job ignores it, and so would all that a test starts to interrupt it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -25,7 +25,7 @@ def rounds(recording, tmp_path):
     def rounds(how, *numbers):
         program = Path(__file__).parent / "killing.py"
         command = [sys.executable, program, how, recording, tmp_path, *map(str, numbers)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5400)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
