@@ -37,7 +37,7 @@ def check(found):
     assert (found["integrity"], found["replayed"], found["recalled"]) == ("ok", True, True)
 
 
-@pytest.mark.parametrize("stride", [131, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [262, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_at_a_step_it_has_the_old_turns_or_the_new_ones(rounds, stride):
     ends = {name: set() for name in WRITES}
     for found in rounds("at each step", stride):
