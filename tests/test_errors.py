@@ -197,6 +197,12 @@ def test_a_url_of_another_storage(reader):
     assert not os.path.exists("mysql:")  # noqa: PTH110 - a string, as SQLite would take it
 
 
+@pytest.mark.parametrize("path", ["memory\0.db", "memory\ud800.db"])
+def test_a_path_that_no_file_can_have(tmp_path, reader, path):
+    with pytest.raises(UnsupportedUrlError, match="no path"):
+        TitansMemory.open(tmp_path / path, tenant="alice", reader=reader)
+
+
 def test_a_full_disk_loses_nothing(path, reader):
     memory = TitansMemory.open(path, tenant="alice", reader=reader)
     [pages] = memory._log._connection.execute("PRAGMA page_count").fetchone()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titans_core import TitansMemory, Turn
-from titans_core.errors import TitansError, TurnError
+from titans_core.errors import TitansError, TurnError, UnknownTurnError
 from titans_core.types import Reading
 
 EXAMPLES = [200, pytest.param(2_000, marks=pytest.mark.slow)]
@@ -237,6 +237,15 @@ def test_every_awkward_piece_is_found_by_its_filters_and_no_other_is(memory):
         for filters in ({"speaker": p}, {"session": p}, {"ids": [p]}, {"where": {p: p}}):
             assert [turn.id for turn in memory.turns(**filters)] == [p]
         assert [recall.id for recall in memory.recall("Who met?", speaker=p, where={p: p})] == [p]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0", "nobody"])
+def test_an_id_that_no_turn_can_have_is_an_unknown_one(memory, name):
+    memory.memorize("They met.", id="a")
+    for use in (memory.get, memory.forget, lambda name: memory.update(name, "They parted.")):
+        with pytest.raises(UnknownTurnError):
+            use(name)
+    assert [turn.id for turn in memory.turns()] == ["a"]
 
 
 def test_a_passage_with_nul_is_shown_whole(memory):

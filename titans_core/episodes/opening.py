@@ -68,6 +68,12 @@ def lasting_url(url: str | Path) -> str:
 
 
 def _path(url: str | Path) -> str | Path:
+    try:
+        unusable = b"\0" in str(url).encode()
+    except UnicodeEncodeError:  # SQLite takes names in UTF-8
+        unusable = True
+    if unusable:
+        raise UnsupportedUrlError(f"{str(url)!r} is no path: it holds a NUL character or is no valid Unicode.")
     if "://" in str(url):
         raise UnsupportedUrlError(f"Give a path, {IN_MEMORY!r} or a postgresql:// URL; {url!r} is none of them.")
     return url

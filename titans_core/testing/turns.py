@@ -135,6 +135,7 @@ class TurnsContract(ABC):
         for where in ({"topic": "ca"}, {"k\0": 1}, {"topic": "car\0"}):
             assert log.select(Filters(where=where)) == []
         assert log.find("a\0") is None
+        assert log.find("\ud800") is None
         assert log.written_by("w\0b", since=0) == 0
 
     # ── filters ──

@@ -225,7 +225,11 @@ class SqlView(EpisodeLog):
         return [self._turn(*row) for row in self._rows(query, [self._number, *values])]
 
     def _located(self, id: str) -> tuple[int, Turn] | None:  # noqa: A002 - as above
-        for row in self._rows(f"SELECT {TURN} FROM turns WHERE tenant = ? AND id = ?", (self._number, id)):
+        try:
+            rows = self._rows(f"SELECT {TURN} FROM turns WHERE tenant = ? AND id = ?", (self._number, id))
+        except UnicodeEncodeError:  # a lone surrogate: nothing is stored with one
+            return None
+        for row in rows:
             if (turn := self._turn(*row)).id != id:  # an index that is damaged leads to another row
                 raise self._damaged(f"turn {row[0]}")
             return row[0], turn
