@@ -167,13 +167,14 @@ def asked(memory):
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
-def test_after_a_flipped_bit_every_answer_is_right_or_a_typed_error(whole, outcome, count):
+def test_after_a_flipped_bit_every_answer_is_right_or_a_typed_error(whole, outcome, count, record_property):
     parts, outcomes = parts_of(whole), Counter()
     assert all(parts.values())
     chance = random.Random(count)  # noqa: S311 - to be repeated
     for number in range(count):
         where = chance.choice(chance.choice([*parts.values()][number % len(parts)]))
         outcomes[outcome(flipped(whole, where, chance.randrange(8)))] += 1
+    record_property("outcomes", dict(outcomes))
     assert outcomes["CorruptMemoryError"] > count / 10
     assert outcomes["right"] > count / 10  # what is free, or can be learned again
 
