@@ -32,6 +32,10 @@ class Lock:
     ) -> None:
         self._lock.release()
 
+    def locked(self) -> bool:
+        """Whether a thread holds it."""
+        return self._lock.locked()
+
     def renew(self) -> None:
         """Open it, whoever holds it."""
         self._lock = threading.Lock()
