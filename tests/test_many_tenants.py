@@ -128,20 +128,21 @@ def membership(path, reader, count):
     }
 
 
-def check_membership(path, reader, count):
+def check_membership(path, reader, count, record_property):
     found = membership(path, reader, count)
-    assert min(found["alice"]) > 0.6  # her own memory tells, so that the test can: by its surprise a little,
+    record_property("AUC by surprise and by recall", found)
+    assert min(found["alice"]) > 0.55  # her own memory tells, so that the test can: by its surprise a little,
     assert max(found["alice"]) > 0.99  # by its recalls for certain
     assert found["bob"] == pytest.approx([0.5, 0.5], abs=0.02)
 
 
-def test_another_tenants_weights_do_not_tell_what_was_stored(reader, tmp_path):
-    check_membership(tmp_path, reader, 40)
+def test_another_tenants_weights_do_not_tell_what_was_stored(reader, tmp_path, record_property):
+    check_membership(tmp_path, reader, 40, record_property)
 
 
 @pytest.mark.slow
-def test_another_tenants_weights_do_not_tell_what_was_stored_of_seven_hundred(reader, tmp_path):
-    check_membership(tmp_path, reader, 350)
+def test_another_tenants_weights_do_not_tell_what_was_stored_of_seven_hundred(reader, tmp_path, record_property):
+    check_membership(tmp_path, reader, 350, record_property)
 
 
 def test_memories_sleep_when_there_are_too_many_and_wake_when_they_are_used(reader, tmp_path):
