@@ -41,18 +41,26 @@ class Crowd:
     Attributes:
         writers: how many processes memorize; those after them forget again what they have memorized.
         done: how many turns each of both has memorized, or forgotten again.
+        begin: where all meet before anything is done: a spawned process takes long to be there.
         end: where all meet when everything is done.
     """
 
     def __init__(self, context, url, reader, writers, turns, readers, tidiers):
         self.url, self.reader, self.writers, self.turns = url, reader, writers, turns
         self.done = context.RawArray("i", writers + tidiers)
+        self.begin = context.Barrier(writers + tidiers + readers, timeout=PATIENCE)
         self.end = context.Barrier(writers + tidiers + readers, timeout=PATIENCE)
         self.memory = None
 
     def open(self):
         """The memory that was opened before the fork, or else one of this process's own."""
         return self.memory or TitansMemory.open(self.url, tenant="alice", reader=self.reader)
+
+    def opened(self):
+        """The same, when all have theirs."""
+        memory = self.open()
+        self.begin.wait()
+        return memory
 
     def fact(self, number, turn):
         return FACTS[number * self.turns + turn]
@@ -65,7 +73,7 @@ def join(crowd):
 
 
 def write(number):
-    memory, waits = _crowd.open(), []
+    memory, waits = _crowd.opened(), []
     for turn in range(_crowd.turns):
         with timed(waits):
             memory.memorize(_crowd.fact(number, turn), id=f"{number}.{turn}")
@@ -75,7 +83,7 @@ def write(number):
 
 def tidy(number):
     """Memorize, change, consolidate and forget again."""
-    memory = _crowd.open()
+    memory = _crowd.opened()
     for turn in range(_crowd.turns):
         name = f"{number}.{turn}"
         repeated(lambda name=name, turn=turn: memory.memorize(_crowd.fact(number, turn), id=name))
@@ -95,7 +103,7 @@ def repeated(call):
 
 def read(_):
     """Ask for everything that was done before the question, and recall the newest turns."""
-    memory, waits, wrong = _crowd.open(), [], []
+    memory, waits, wrong = _crowd.opened(), [], []
     for number in itertools.cycle(range(_crowd.writers)):
         done = list(_crowd.done)
         with timed(waits):
@@ -157,7 +165,8 @@ def main():
         futures += [pool.submit(read, number) for number in range(readers)]
         failed = [error for each in wait(futures, return_when=FIRST_EXCEPTION).done if (error := each.exception())]
         if failed:
-            crowd.end.abort()  # the others need not wait
+            crowd.begin.abort()  # the others need not wait
+            crowd.end.abort()
             raise failed[0]
         results = [future.result() for future in futures]
     with TitansMemory.open(url, tenant="alice", reader=crowd.reader) as memory:
