@@ -112,7 +112,8 @@ def calls_at_random(chance):
 
 def large(reader, folder, turns):
     """Killed with many turns stored, and the most that were ever learned after a snapshot."""
-    path = folder / "memory.db"
+    path = folder / "killed" / "memory.db"
+    path.parent.mkdir()
     reader.readings = _InPairs(reader.readings)
     texts = [f"{one} {two}" for one, two in itertools.islice(itertools.permutations(FACTS, 2), turns)]
 
@@ -125,10 +126,15 @@ def large(reader, folder, turns):
         os.kill(os.getpid(), signal.SIGKILL)
 
     killed(write_and_die)
-    begun = time.process_time()
-    with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
-        seconds = time.process_time() - begun
-        yield {"stored": len(memory.turns()), "seconds": seconds, "replayed": equals_a_replay(memory)}
+    # The machine may be busy: the best of three, each with the write-ahead log that the killed process has left.
+    copies = [Path(shutil.copytree(path.parent, folder / str(number))) / path.name for number in range(3)]
+    seconds = []
+    for copy in copies:
+        begun = time.perf_counter()
+        with TitansMemory.open(copy, tenant="alice", reader=reader) as memory:
+            seconds.append(time.perf_counter() - begun)
+            found = {"stored": len(memory.turns()), "replayed": equals_a_replay(memory)}
+    yield {**found, "seconds": min(seconds)}
 
 
 class _InPairs(dict):

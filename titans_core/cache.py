@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from titans_core.episodes import EpisodeLog, TurnRecord
 
-SNAPSHOT_EVERY = 128
-"""Turns between two snapshots: what is replayed after a crash, at about a millisecond each."""
+SNAPSHOT_EVERY = 64
+"""Turns between two snapshots, which are replayed after a crash. With 10,000 turns, on two cores that had other work
+too, opening after a kill took .67 s; with twice as many turns between two snapshots .97 s."""
 
 
 class Cache:
