@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [
+    README,
+    *(page.read_text(encoding="utf-8") for page in sorted([ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])),
+]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
 
 
@@ -29,6 +32,8 @@ def test_the_make_targets_and_files_that_it_names_exist():
             assert f"\n{target}:" in makefile
         for path in re.findall(r"(?:examples|benchmarks|docs)/[\w/-]+\.\w+", page):
             assert (ROOT / path).exists()
+        for name in re.findall(r"test_\w+\.py", page):
+            assert (ROOT / "tests" / name).exists()
 
 
 @pytest.mark.parametrize("what", ["create_agent(", "chain = prompt |"])
