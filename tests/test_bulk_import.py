@@ -85,7 +85,7 @@ def test_workers_load_the_reader_of_the_memory(memory, file):
 
 def test_a_reader_that_cannot_be_sent_is_explained(recorded):
     recorded = RecordedReader.__new__(RecordedReader)
-    recorded.fingerprint, recorded.dim, recorded.lock = "nf4:dfc2741ca8410952", 384, threading.Lock()
+    recorded.fingerprint, recorded.dim, recorded.lock = "nf4:float32:dfc2741ca8410952", 384, threading.Lock()
     with opened(":memory:", recorded) as memory:
         with pytest.raises(ReaderError, match="workers=0"):
             memory.memorize_many(TURNS, workers=2)

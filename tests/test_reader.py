@@ -31,7 +31,7 @@ def test_four_bits_are_the_default(reader):
     layers = [module for module in reader.model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
     assert len(layers) >= 36  # six layers of six projections
     assert all(layer.weight.quant_type == "nf4" for layer in layers)
-    assert reader.fingerprint.startswith("nf4:")
+    assert reader.fingerprint.startswith("nf4:float32:")
 
 
 def test_keys_are_unit_vectors_of_the_text_tokens(reader):

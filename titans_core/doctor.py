@@ -175,6 +175,10 @@ CHECKS = (python, sqlite, folder, torch_build, cuda, four_bit, model, reading)
 def _nf4_error(device: str) -> float:
     """The error of a 4-bit layer's output, relative to the float32 product with the same weights."""
     import torch
+
+    from titans_core.reading.quantization import import_bitsandbytes
+
+    import_bitsandbytes()
     from bitsandbytes.nn.modules import Linear4bit
 
     generator = torch.Generator().manual_seed(0)

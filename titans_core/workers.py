@@ -211,7 +211,7 @@ def _loading(reader: Reader) -> Callable[[], Reader]:
     return partial(
         load_reader,
         transformer.auto_model.name_or_path,
-        quantization=None if quantization == "float32" else cast("Quantization", quantization),
+        quantization=None if quantization == "float" else cast("Quantization", quantization),
         device=str(reader.model.device),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -91,6 +92,15 @@ class CausalLM:
         """The id that fills up a batch; no text is changed by it, so a tokenizer without one takes another token's."""
         pad = self.tokenizer.pad_token_id
         return int(next(iter(self.end_tokens), 0) if pad is None else pad)
+
+    @cached_property
+    def cache_name(self) -> str:
+        """What the forward pass calls its key-value cache, as argument and in the output.
+
+        "cache" since transformers 5.24, "past_key_values" before, and in models that bring code of their own.
+        """
+        body: Any = self.model.base_model
+        return "cache" if "cache" in signature(body.forward).parameters else "past_key_values"
 
     @cached_property
     def _special(self) -> re.Pattern[str]:

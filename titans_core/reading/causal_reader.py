@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from titans_core.errors import ReaderError
 from titans_core.reading.causal import CausalLM, guidance, load_causal_lm
 from titans_core.reading.models import DEFAULT_LANGUAGE_MODEL
+from titans_core.reading.precision import full_precision
 from titans_core.reading.quantization import weights_hash
 from titans_core.types import Reading
 
@@ -88,7 +89,8 @@ class CausalReader:
         self.end_token = next(iter(model.end_tokens), self.start_token)
         positions = getattr(self._config, "max_position_embeddings", None)
         self._longest = int(min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
-        self._fingerprint = f"{model.precision}:{weights_hash(model.model)}:{place}"
+        computed_in = str(model.model.dtype).removeprefix("torch.")
+        self._fingerprint = f"{model.precision}:{computed_in}:{weights_hash(model.model)}:{place}"
 
     @property
     def dim(self) -> int:
@@ -97,7 +99,7 @@ class CausalReader:
 
     @property
     def fingerprint(self) -> str:
-        """Quantization, a hash over the weights that quantization leaves alone, and the layer."""
+        """Quantization, the type of the states, a hash over the weights that stay float, and the layer."""
         return self._fingerprint
 
     def read(self, texts: Sequence[str], prefixes: Sequence[str] | None = None) -> list[Reading]:
@@ -159,7 +161,7 @@ class CausalReader:
             float32 (n,); −log p of each token, in nats.
         """
         ids = torch.tensor([[self.start_token, *self.tokens(text)][: self._longest]], device=self.lm.model.device)
-        with self.lm.lock, torch.no_grad():
+        with self.lm.lock, full_precision(), torch.no_grad():
             logits = self.lm.model(ids, use_cache=False).logits[0, :-1].float()
         return torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
 
@@ -240,7 +242,7 @@ class CausalReader:
         body: Any = self.lm.model.base_model  # no logits: they would be a hundred times as large
         device = self.lm.model.device
         # Not inference_mode: whoever trains on the states needs tensors that a backward pass may keep.
-        with self.lm.lock, torch.no_grad():
+        with self.lm.lock, full_precision(), torch.no_grad():
             last = place == self._config.num_hidden_layers
             outputs = body(
                 ids.to(device), attention_mask=mask.to(device), use_cache=False, output_hidden_states=not last

@@ -11,7 +11,8 @@ from sentence_transformers import SentenceTransformer
 
 from titans_core.locks import Lock
 from titans_core.reading.models import DEFAULT_MODEL, load_model, quiet
-from titans_core.reading.quantization import check_quantization, quantizer, weights_hash
+from titans_core.reading.precision import full_precision
+from titans_core.reading.quantization import check_quantization, keep_layout, quantizer, weights_hash
 from titans_core.types import Reading
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class EncoderReader:
         self._tokenizer = self._model.tokenizer
         self._dim = int(self._model.get_embedding_dimension() or 0)
         self._max_tokens = min(MAX_TOKENS, int(self._tokenizer.model_max_length))
-        self._fingerprint = f"{quantization or 'float32'}:{weights_hash(self._model)}"
+        self._fingerprint = f"{quantization or 'float'}:float32:{weights_hash(self._model)}"
 
     @property
     def dim(self) -> int:
@@ -71,7 +72,7 @@ class EncoderReader:
 
     @property
     def fingerprint(self) -> str:
-        """Quantization and a hash over the weights that quantization leaves alone."""
+        """Quantization, the type that products are computed in, and a hash over the weights that stay float."""
         return self._fingerprint
 
     @property
@@ -90,7 +91,7 @@ class EncoderReader:
         order = sorted(range(len(texts)), key=lambda index: len(prefixes[index]) + len(texts[index]))
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
-            with self._lock:
+            with self._lock, full_precision():
                 read = self._read_batch([texts[i] for i in batch], [prefixes[i] for i in batch])
             readings.update(zip(batch, read, strict=True))
         return [readings[index] for index in range(len(texts))]
@@ -160,4 +161,5 @@ def _load(name: str, quantization: Quantization | None, device: str) -> Sentence
         arguments["quantization_config"] = quantizer(quantization)
     with quiet():
         model = load_model(name, lambda location: SentenceTransformer(location, model_kwargs=arguments))
+    keep_layout(model)
     return model.eval().requires_grad_(requires_grad=False)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from transformers import BitsAndBytesConfig
 
 from titans_core.errors import QuantizationError
+from titans_core.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Quantization = Literal["nf4", "int8"]
+
+_importing = Lock()
 
 
 def check_quantization(quantization: str | None) -> None:
@@ -40,10 +45,11 @@ def quantizer(
         compute_dtype: what 4-bit weights are multiplied in.
         double: whether the scales of 4-bit weights are quantized too, which saves .4 bit a weight.
     """
+    import_bitsandbytes()
     if quantization == "int8":
         # On a CPU, and wherever a model is not in float16, it would be logged for every product, though nothing can
         # be done about it: 8-bit products take float16.
-        logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_news)
+        logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
@@ -53,11 +59,28 @@ def quantizer(
     )
 
 
-def keep_layout(model: nn.Module) -> None:
-    """Let 4-bit weights stay as they were loaded, on every CPU.
+def import_bitsandbytes() -> None:
+    """Import bitsandbytes, and let it neither fetch code nor print.
 
-    Where a CPU has AVX512-BF16, bitsandbytes would repack them in the first forward pass: no gradient flows through
-    such a layer any more, and products are in bfloat16 whatever the compute dtype.
+    Where a CPU has AVX512-BF16, bitsandbytes asks the package `kernels` for a compiled kernel from the Hub while it is
+    imported, and warns if it gets none. `keep_layout` leaves no use for that kernel, so `kernels` is hidden meanwhile.
+
+    Raises:
+        ImportError: bitsandbytes is missing, or does not run on this machine.
+    """
+    with _importing:
+        if "bitsandbytes" in sys.modules:
+            return
+        with _without_kernels():
+            import bitsandbytes  # noqa: F401 - whoever imports it later finds it loaded
+
+
+def keep_layout(model: nn.Module) -> None:
+    """Let 4-bit weights stay as they were loaded, and multiply them in the compute dtype, on every CPU.
+
+    Where a CPU has AVX512-BF16, bitsandbytes would repack them in the first forward pass. Products would be in
+    bfloat16 whatever the compute dtype: 0.3 % of the 4-bit codes of a reading would change with the batch that a text
+    is read in, and more from one CPU to another. No gradient would flow through such a layer any more, either.
     """
     modules: Iterator[Any] = model.modules()
     for module in modules:
@@ -75,5 +98,25 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_no_cast(record: logging.LogRecord) -> bool:
     return "inputs will be cast" not in str(record.msg)
+
+
+def _is_no_kernel(record: logging.LogRecord) -> bool:
+    return "gemm_4bit_forward" not in str(record.msg)
+
+
+@contextmanager
+def _without_kernels() -> Iterator[None]:
+    """Inside, the package `kernels` cannot be imported, and bitsandbytes does not say that it is missing."""
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    installed = sys.modules.get("kernels")
+    logger.addFilter(_is_no_kernel)
+    sys.modules["kernels"] = None  # type: ignore[assignment] - Python's own way to say that a module is not there
+    try:
+        yield
+    finally:
+        del sys.modules["kernels"]
+        if installed:
+            sys.modules["kernels"] = installed
+        logger.removeFilter(_is_no_kernel)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Reader(Protocol):
     """A frozen model that turns text into token keys.
 
-    A reader never learns: the same text gives the same reading, today and after a restart.
+    A reader never learns: the same text gives the same reading, today and after a restart, alone and in a batch, with
+    any number of threads and on any CPU, but for the last bits of a float.
     """
 
     @property
@@ -22,7 +23,7 @@ class Reader(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies weights and quantization: two readers with one fingerprint give comparable keys."""
+        """Identifies weights, quantization and the type of products: readers of one fingerprint read the same keys."""
 
     def read(self, texts: Sequence[str], prefixes: Sequence[str] | None = None) -> list[Reading]:
         """Read passages.

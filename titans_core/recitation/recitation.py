@@ -222,11 +222,11 @@ class Recitation:
         vocabulary = lm.model.config.get_text_config().vocab_size
         said: list[list[int]] = [[] for _ in slots]
         right, open_ = [True] * len(said), [True] * len(said)
-        tokens, past = torch.full((len(said), 1), self._llm.start_token), None
+        tokens, cache, past = torch.full((len(said), 1), self._llm.start_token), lm.cache_name, None
         with lm.lock, torch.no_grad():
             for place in range(LONGEST):
-                out = body(tokens.to(lm.model.device), past_key_values=past, use_cache=True)
-                past = out.past_key_values
+                out = body(tokens.to(lm.model.device), use_cache=True, **{cache: past})
+                past = out[cache]
                 answers, scores = self._content.read(out.last_hidden_state[:, -1], slots, vocabulary)
                 for row, (answer, score) in enumerate(zip(answers.tolist(), scores.tolist(), strict=True)):
                     given = beginnings[row][place] if place < len(beginnings[row]) else answer

@@ -1,0 +1,32 @@
+"""The precision of float32 products, which an application may lower for the whole process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Inside, float32 products are computed in float32.
+
+    After `torch.set_float32_matmul_precision("medium")`, a common line of training scripts, a CPU with AVX512-BF16
+    would read in bfloat16, and a GPU in TF32: other readings of the same texts.
+
+    The setting is the process's: other threads compute in full precision meanwhile, too. Where nothing was lowered,
+    nothing is touched.
+    """
+    backends: list[Any] = [torch.backends.mkldnn.matmul, torch.backends.cuda.matmul]
+    lowered = [(backend, backend.fp32_precision) for backend in backends if backend.fp32_precision in ("bf16", "tf32")]
+    for backend, _ in lowered:
+        backend.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for backend, precision in lowered:
+            backend.fp32_precision = precision
