@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from bitsandbytes.nn.modules import Linear4bit
 from typer.testing import CliRunner
 
@@ -56,6 +57,8 @@ def test_every_check_passes_here(monkeypatch):
     assert not any(finding.advice for finding in findings.values())
     assert findings["torch"].detail.startswith(torch.__version__)
     assert "wheel" in findings["model"].detail
+    assert f"transformers {transformers.__version__}" in findings["packages"].detail
+    assert torch.backends.cpu.get_cpu_capability() in findings["CPU"].detail
     assert "384 numbers" in findings["reading"].detail
     assert findings["SQLite"].detail == sqlite3.sqlite_version
 
@@ -94,6 +97,7 @@ def test_an_old_python(monkeypatch):
 def test_no_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert problem(doctor.torch_build(), "torch", "pip install torch")
+    assert doctor.cpu().status is Status.PROBLEM
     assert doctor.cuda().status is Status.PROBLEM
     assert doctor.four_bit().status is Status.PROBLEM
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sqlite3
 import sys
@@ -10,9 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from titans_core.errors import TitansError
 
@@ -23,6 +25,9 @@ OLDEST_PYTHON = (3, 11)
 
 NF4_ERROR = 0.2
 """Largest relative error of a 4-bit product: NF4 costs about .1, a broken kernel about 1."""
+
+
+READING_PACKAGES = ("transformers", "sentence-transformers", "bitsandbytes", "accelerate", "numpy")
 
 
 class Status(StrEnum):
@@ -117,6 +122,25 @@ def torch_build() -> tuple[Status, str]:
     return Status.OK, f"{torch.__version__}, {build}"
 
 
+@_check("packages", "Run `pip install 'titans-core'` again: it brings what is missing.")
+def packages() -> tuple[Status, str]:
+    """Tells the versions of the packages that decide how a text is read."""
+    return Status.OK, ", ".join(f"{name} {version(name)}" for name in READING_PACKAGES)
+
+
+@_check("CPU", "Run `pip install torch`; the README says how to get the CPU build or the CUDA build.")
+def cpu() -> tuple[Status, str]:
+    """Tells the cores, and the instructions that products are computed with."""
+    import torch
+
+    # Newer releases of torch tell each set of instructions, all of them the widest that they use.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    found = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if capabilities.get(name)]
+    widest = torch.backends.cpu.get_cpu_capability()
+    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    return Status.OK, f"{platform.machine()}, {cores}, torch uses {widest}{''.join(f', {name}' for name in found)}"
+
+
 @_check("CUDA", "Run `nvidia-smi`: if it fails too, the driver has to be installed again.")
 def cuda() -> tuple[Status, str]:
     """Tells which CUDA device there is; none is needed."""
@@ -169,7 +193,7 @@ def reading() -> tuple[Status, str]:
 
 
 # The quick ones first: torch can end the whole process, for one in a folder that was deleted.
-CHECKS = (python, sqlite, folder, torch_build, cuda, four_bit, model, reading)
+CHECKS = (python, packages, sqlite, folder, torch_build, cpu, cuda, four_bit, model, reading)
 
 
 def _nf4_error(device: str) -> float:

@@ -21,7 +21,8 @@ def full_precision() -> Iterator[None]:
     The setting is the process's: other threads compute in full precision meanwhile, too. Where nothing was lowered,
     nothing is touched.
     """
-    backends: list[Any] = [torch.backends.mkldnn.matmul, torch.backends.cuda.matmul]
+    mkldnn: Any = torch.backends.mkldnn  # its attributes are not declared
+    backends: list[Any] = [mkldnn.matmul, torch.backends.cuda.matmul]
     lowered = [(backend, backend.fp32_precision) for backend in backends if backend.fp32_precision in ("bf16", "tf32")]
     for backend, _ in lowered:
         backend.fp32_precision = "ieee"

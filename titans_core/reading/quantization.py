@@ -110,13 +110,14 @@ def _is_no_kernel(record: logging.LogRecord) -> bool:
 def _without_kernels() -> Iterator[None]:
     """Inside, the package `kernels` cannot be imported, and bitsandbytes does not say that it is missing."""
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    installed = sys.modules.get("kernels")
+    modules: dict[str, Any] = sys.modules
+    imported = modules.get("kernels")
     logger.addFilter(_is_no_kernel)
-    sys.modules["kernels"] = None  # type: ignore[assignment] - Python's own way to say that a module is not there
+    modules["kernels"] = None  # Python's own way to say that there is no such module
     try:
         yield
     finally:
-        del sys.modules["kernels"]
-        if installed:
-            sys.modules["kernels"] = installed
+        del modules["kernels"]
+        if imported:
+            modules["kernels"] = imported
         logger.removeFilter(_is_no_kernel)

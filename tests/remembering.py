@@ -1,0 +1,35 @@
+"""A reader that remembers what it has read.
+
+That two memories are equal byte for byte is a promise about stored readings: the last bit of a float may depend on the
+batch that a text is read in. So tests read each text once. It saves time, too.
+"""
+
+from collections import OrderedDict
+
+from titans_core.locks import Lock
+from titans_core.reading import EncoderReader
+
+PASSAGES = 4_000
+"""More than any test reads; of long passages, half a gigabyte."""
+
+
+class RememberingReader(EncoderReader):
+    """The real reader, which reads no passage twice."""
+
+    def __init__(self, reader):
+        vars(self).update(vars(reader))
+        self._remembered = OrderedDict()
+        self._remembering = Lock()
+
+    def read(self, texts, prefixes=None):
+        wanted = list(zip(prefixes or [""] * len(texts), texts, strict=True))
+        with self._remembering:
+            new = [passage for passage in dict.fromkeys(wanted) if passage not in self._remembered]
+            readings = super().read([text for _, text in new], [prefix for prefix, _ in new])
+            self._remembered.update(zip(new, readings, strict=True))
+            for passage in wanted:
+                self._remembered.move_to_end(passage)
+            found = [self._remembered[passage] for passage in wanted]
+            while len(self._remembered) > PASSAGES:
+                self._remembered.popitem(last=False)
+        return found
