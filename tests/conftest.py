@@ -13,7 +13,6 @@ import pytest
 from looping import slow_work
 
 from titans_core import MemoryBank, TitansMemory
-from titans_core.reading import CausalLM, CausalReader, EncoderReader, load_causal_lm, load_reader
 
 
 def pytest_configure():
@@ -30,17 +29,32 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def reader() -> EncoderReader:
+def encoder():
+    """The default reader, which reads what it is given each time."""
+    from titans_core.reading import load_reader
+
     return load_reader()
 
 
 @pytest.fixture(scope="session")
-def language_model() -> CausalLM:
+def reader(encoder):
+    """The default reader, which reads each passage once: equality byte for byte is a promise about stored readings."""
+    from remembering import RememberingReader
+
+    return RememberingReader(encoder)
+
+
+@pytest.fixture(scope="session")
+def language_model():
+    from titans_core.reading import load_causal_lm
+
     return load_causal_lm()
 
 
 @pytest.fixture(scope="session")
-def llm() -> CausalReader:
+def llm():
+    from titans_core.reading import CausalReader
+
     return CausalReader()
 
 

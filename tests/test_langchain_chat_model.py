@@ -320,7 +320,7 @@ async def test_an_error_while_generating_reaches_who_asked(scripted):
     with pytest.raises(RuntimeError, match="out of memory"):
         await chat.ainvoke(QUESTION)
     stream = chat.stream(QUESTION)
-    assert next(stream).text == "One "
+    assert next(stream).text.strip() == "One"
     with pytest.raises(RuntimeError, match="out of memory"):
         list(stream)
     with pytest.raises(RuntimeError, match="out of memory"):

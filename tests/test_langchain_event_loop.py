@@ -13,6 +13,8 @@ from scripted import ScriptedModel
 from titans_core.types import Confidence, Recollection
 from titans_langchain import TitansChatMessageHistory, TitansMemoryMiddleware, TitansRetriever
 
+pytestmark = [pytest.mark.compat, pytest.mark.serial]
+
 
 async def test_ainvoke(slow_memory):
     assert not await stops_the_loop(TitansRetriever(memory=slow_memory).ainvoke("When do we fly?"))

@@ -17,6 +17,8 @@ from titans_core import MemoryBank, TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError
 from titans_langchain import TitansMemoryMiddleware, TitansRetriever
 
+pytestmark = pytest.mark.compat
+
 ASK = "What is my dog called?"
 TELL = "My dog is called Biscuit."
 

@@ -6,6 +6,8 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 from titans_core import TitansMemory
 from titans_langchain import TitansRetriever
 
+pytestmark = pytest.mark.compat
+
 
 class TestTitansRetriever(RetrieversIntegrationTests):
     @pytest.fixture(autouse=True)

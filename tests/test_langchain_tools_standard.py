@@ -6,6 +6,8 @@ from langchain_tests.unit_tests import ToolsUnitTests
 
 from titans_langchain import create_forget_tool, create_memorize_tool, create_recall_tool
 
+pytestmark = pytest.mark.compat
+
 
 class Memorizing:
     @property

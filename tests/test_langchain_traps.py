@@ -20,6 +20,8 @@ from scripted import ScriptedModel, calls
 from titans_core import MemoryBank, TitansMemory
 from titans_langchain import TitansMemoryMiddleware, TitansRetriever
 
+pytestmark = pytest.mark.compat
+
 TELL = "My dog is called Biscuit."
 ASK = "What is my dog called?"
 

@@ -19,6 +19,7 @@ ANSWER = "Here you are."
 
 # LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
 pytestmark = [
+    pytest.mark.compat,
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"),
     pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),  # by ReActAgent
 ]

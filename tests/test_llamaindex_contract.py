@@ -13,6 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from titans_llamaindex import TitansChatMemory
 
+pytestmark = pytest.mark.compat
+
 BUILDERS = {
     "ChatMemoryBuffer": ChatMemoryBuffer.from_defaults,
     "Memory": Memory.from_defaults,

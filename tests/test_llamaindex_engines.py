@@ -21,6 +21,8 @@ from llamaindex_models import ScriptedLLM, local_llm, own_loop
 from titans_core import TitansMemory
 from titans_llamaindex import TitansChatMemory, TitansRetriever
 
+pytestmark = pytest.mark.compat
+
 FACT = "The secret code is X-8-DELTA-9."
 QUESTION = "What is the secret code?"
 CODE = "X-8-DELTA-9"

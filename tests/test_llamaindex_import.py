@@ -7,6 +7,8 @@ import pytest
 
 import titans_llamaindex
 
+pytestmark = pytest.mark.compat
+
 
 def run(code):
     # The code is ours.

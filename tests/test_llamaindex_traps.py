@@ -27,6 +27,7 @@ CODE = "X-8-DELTA-9"
 ANSWER = "I see."  # of the scripted model
 
 pytestmark = [
+    pytest.mark.compat,
     # LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"),
     pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),  # by ReActAgent

@@ -49,9 +49,10 @@ def test_the_scan_finds_what_it_looks_for(bad):
     assert list(findings(bad)) == [1]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: "/".join(path.parts[-3:]))
-def test_no_source_can_run_what_it_reads(path):
-    assert list(findings(path.read_text(encoding="utf-8"))) == []
+def test_no_source_can_run_what_it_reads():
+    assert len(SOURCES) > 100
+    found = {path: list(findings(path.read_text(encoding="utf-8"))) for path in SOURCES}
+    assert {path: lines for path, lines in found.items() if lines} == {}
 
 
 class Bomb:

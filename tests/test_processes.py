@@ -16,6 +16,8 @@ from writes import BEFORE, NEW, TEXTS
 
 from titans_core import TitansMemory
 
+pytestmark = pytest.mark.serial
+
 ADA, TRAIN, BINS = BEFORE["ada"], NEW["train"], NEW["bins"]
 FEW = [("preload", 3, 15, 2), ("spawn", 2, 10, 1)]
 FULL = [pytest.param(start, 8, 500, 4, marks=pytest.mark.slow) for start in ("fork", "spawn")]

@@ -41,6 +41,15 @@ def test_the_core_is_imported_without_torch():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+def test_a_memory_is_imported_without_what_loads_models():
+    """Workers, and processes with a reader of their own, do not wait for it."""
+    program = (
+        "import sys, titans_core; titans_core.TitansMemory, titans_core.MemoryBank\n"
+        "sys.exit(bool({'transformers', 'sentence_transformers', 'bitsandbytes'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_importing_the_adapters_loads_no_torch():
     for package in ("titans_langchain", "titans_llamaindex"):
         done = subprocess.run(
@@ -75,6 +84,7 @@ def test_imports_point_one_way():
         "titans_core/reading": {
             "titans_core.reading",
             "titans_core.errors",
+            "titans_core.lazy",
             "titans_core.locks",
             "titans_core.types",
         },
@@ -83,6 +93,7 @@ def test_imports_point_one_way():
             "titans_core.neural",
             "titans_core.reading",
             "titans_core.errors",
+            "titans_core.progress",
             "titans_core.types",
             # The engine asks a memory; recitation itself knows none.
             "titans_core.memory",

@@ -12,6 +12,11 @@ from titans_core.reading import DEFAULT_MODEL, EncoderReader, find_model, load_r
 TEXTS = ["The secret code is X-8-DELTA-9.", "I moved to Lisbon in March, near the river.", "Tea."]
 
 
+@pytest.fixture
+def reader(encoder):
+    return encoder
+
+
 def weights(reader):
     return {name: parameter.detach().clone() for name, parameter in reader.model.named_parameters()}
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from transformers.utils import logging as transformers_logging
-
 from titans_core import transfer
 from titans_core.cache import SNAPSHOT_EVERY
 from titans_core.calibrating import AMONG, cases_of
@@ -16,6 +14,7 @@ from titans_core.confidence import Calibrated, Calibration, make_strategy
 from titans_core.episodes import Filters, checked_query, checked_tenant, checked_turn, open_log
 from titans_core.errors import InvalidQueryError, InvalidSpecError, StorageError
 from titans_core.neural import Decay, Keep, MemorySpec
+from titans_core.progress import progress_bar
 from titans_core.reading import make_reader
 from titans_core.readings import Readings
 from titans_core.recalling import packed, ranking_fingerprint, recollect
@@ -348,7 +347,7 @@ class TitansMemory(Upkeep):
         """Store and learn batches of checked turns, each of them whole or not at all."""
         read = read_batches(self._reader, map(self._without_stored, batches), workers=workers)
         # A bar that is not shown would still start its thread, for each single turn.
-        shown = transformers_logging.tqdm(total=total, unit="turn", desc="memorizing") if progress else nullcontext()
+        shown = progress_bar(total=total, unit="turn", desc="memorizing") if progress else nullcontext()
         with shown as bar, closing(read):
             for batch in read:
                 with self._open():

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, Unpack
 from weakref import WeakSet
 
-from transformers.utils import logging as transformers_logging
-
 from titans_core import transfer
 from titans_core.cache import Cache
 from titans_core.episodes import Filters, checked_text, checked_turn, open_log
 from titans_core.errors import ClosedMemoryError, InvalidQueryError, StorageError, UnknownTurnError
+from titans_core.progress import progress_bar
 from titans_core.twins import off_loop
 from titans_core.types import Memorized, Stats
 from titans_core.writing import read_passages
@@ -189,7 +188,7 @@ class Upkeep:
             records = self._log.records(after=0, keys=True)
             said = ((self._log.turn_at(record.position), record.passages) for record in records)
             total = self._log.head().turns
-            bar = transformers_logging.tqdm(said, total=total, unit="turn", desc="exporting", disable=not progress)
+            bar = progress_bar(said, total=total, unit="turn", desc="exporting", disable=not progress)
             transfer.write_export(path, bar, turns=total, reader=self._reader.fingerprint, dim=self._reader.dim)
         return total
 

@@ -138,8 +138,8 @@ class CausalLM:
             stop: the text ends before the first of these.
             plain: the prompt without the context that the text shall rely on: what the model would write anyway counts
                 less (context-aware decoding, arXiv 2305.14739). Takes a second pass for each token.
-            on_text: called before the first token and after each, with the text that became final: whole words, often
-                none. Special tokens are left out. Once it answers False, no token is generated any more.
+            on_text: called before the first token and after each, with the text that became final, often none.
+                Special tokens are left out. Once it answers False, no token is generated any more.
 
         Returns:
             The number of tokens, and why the text ended.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sentence_transformers import SentenceTransformer
 
 from titans_core.locks import Lock
 from titans_core.reading.models import DEFAULT_MODEL, load_model, quiet
@@ -17,6 +16,8 @@ from titans_core.types import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sentence_transformers import SentenceTransformer
 
     from titans_core.reading.quantization import Quantization
     from titans_core.reading.reader import Reader
@@ -155,6 +156,9 @@ def make_reader(reader: Reader | str | None) -> Reader:
 
 
 def _load(name: str, quantization: Quantization | None, device: str) -> SentenceTransformer:
+    # Whoever brings another reader, or readings, does not wait for it to be imported.
+    from sentence_transformers import SentenceTransformer
+
     check_quantization(quantization)
     arguments: dict[str, Any] = {"dtype": torch.float32, "device_map": {"": device}}
     if quantization:

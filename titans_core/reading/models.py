@@ -8,8 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from transformers.utils import logging as transformers_logging
-
 from titans_core.errors import ModelNotFoundError, UnwritableError
 
 if TYPE_CHECKING:
@@ -89,6 +87,8 @@ def load_model(name: str, load: Callable[[str], Model]) -> Model:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Loading takes a second: no progress bar for that, and none switched off for the caller."""
+    from transformers.utils import logging as transformers_logging
+
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from transformers import BitsAndBytesConfig
 
 from titans_core.errors import QuantizationError
 from titans_core.locks import Lock
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
+    from transformers import BitsAndBytesConfig
 
 Quantization = Literal["nf4", "int8"]
 
@@ -45,6 +45,8 @@ def quantizer(
         compute_dtype: what 4-bit weights are multiplied in.
         double: whether the scales of 4-bit weights are quantized too, which saves .4 bit a weight.
     """
+    from transformers import BitsAndBytesConfig
+
     import_bitsandbytes()
     if quantization == "int8":
         # On a CPU, and wherever a model is not in float16, it would be logged for every product, though nothing can

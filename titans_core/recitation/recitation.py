@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers.utils import logging as transformers_logging
 
 from titans_core.errors import CorruptStateError, InvalidQueryError
+from titans_core.progress import progress_bar
 from titans_core.reading.passages import split_passages
 from titans_core.recitation.address import AddressMemory
 from titans_core.recitation.content import FACTS, ContentMemory
@@ -115,7 +115,7 @@ class Recitation:
         hashes = list(texts)
         self._forget_others(hashes)
         new = hashes[self._let_go + len(self) :]
-        with transformers_logging.tqdm(total=len(new), unit="fact", desc="learning", disable=not progress) as bar:
+        with progress_bar(total=len(new), unit="fact", desc="learning", disable=not progress) as bar:
             for start in range(0, len(new), BATCH):
                 batch = new[start : start + BATCH]
                 self._write([texts[one] for one in batch])

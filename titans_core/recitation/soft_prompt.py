@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from transformers.utils import logging as transformers_logging
 
 from titans_core.errors import EmptyTurnError, InvalidQueryError, QuantizationError
+from titans_core.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -126,7 +126,7 @@ class SoftPromptMemory:
         tokens = [[*self.llm.tokens(fact), self.llm.end_token] for fact in facts]
         losses: list[float] = []
         start = time.perf_counter()
-        bar = transformers_logging.tqdm(self._turns(len(facts), steps), total=steps, disable=not progress)
+        bar = progress_bar(self._turns(len(facts), steps), total=steps, disable=not progress)
         for index in bar:
             losses.append(self._step(tokens[index]))
             if not math.isfinite(losses[-1]):
