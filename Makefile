@@ -29,7 +29,7 @@ get_torch = { $(call get,$(1),'$(TORCH)'); } 2>/dev/null \
 	|| $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --torch-backend cpu --python $(1)/bin/python '$(TORCH)'
 
 # One process for each core; what looks at clocks, signals and forks has the machine for itself afterwards.
-CORES := --numprocesses auto --dist loadfile
+CORES := --numprocesses auto --dist worksteal
 all_tests = $(1)/pytest $(CORES) -m "not slow and not serial" && $(1)/pytest -m "serial and not slow"
 
 .DEFAULT_GOAL := help
