@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+TURNS = 24
 CONVERSATION = Path(__file__).parent.parent / "examples" / "conversation.jsonl"
 
 
@@ -27,7 +28,7 @@ class ToldOfBf16:
 
 def conversation():
     """Texts and what is read before them."""
-    turns = [json.loads(line) for line in CONVERSATION.read_text(encoding="utf-8").splitlines()]
+    turns = [json.loads(line) for line in CONVERSATION.read_text(encoding="utf-8").splitlines()[:TURNS]]
     return [turn["text"] for turn in turns], [f"{turn['speaker']}: " for turn in turns]
 
 

@@ -12,7 +12,8 @@ from recorded import RecordedReader
 from titans_core import MemoryBank, TitansMemory
 from titans_llamaindex import TitansChatMemory
 
-USERS, TURNS, THREADS = 50, 20, 8
+THREADS = 8
+COUNTS = [(12, 10), pytest.param((50, 20), marks=pytest.mark.slow)]
 SUBJECTS = ["locker", "suitcase", "bicycle lock", "safe", "front door"]
 
 
@@ -24,9 +25,16 @@ def message(user, turn):
     return f"The code of my {thing} is U{user:02}-{turn:02}."
 
 
-@pytest.fixture(scope="module")
-def recorded(reader):
-    texts = dict.fromkeys(message(user, turn) for user in range(USERS) for turn in range(TURNS))
+@pytest.fixture(params=COUNTS, ids=str)
+def counts(request):
+    """How many users there are, and how many turns each of them has."""
+    return request.param
+
+
+@pytest.fixture
+def recorded(reader, counts):
+    users, turns = counts
+    texts = dict.fromkeys(message(user, turn) for user in range(users) for turn in range(turns))
     # As turns, and as what is asked; in one batch, which is faster.
     return RecordedReader(reader, [(prefix, text) for text in texts for prefix in ("user: ", "")])
 
@@ -42,48 +50,50 @@ def chat(bank, user):
     return TitansChatMemory.from_defaults(bank, user_id=f"user {user}", session_id="monday", raise_errors=True)
 
 
-def check(bank, shown):
+def check(bank, shown, counts):
     """Every user has all their turns, and was shown the one that answers, and nobody else's."""
-    answered = 0
-    for user in range(USERS):
-        turns = bank.tenant(f"user {user}").turns()
-        assert [turn.text for turn in turns] == [message(user, turn) for turn in range(TURNS)]
-        for turn in range(1, TURNS, 2):
+    answered, (users, turns) = 0, counts
+    for user in range(users):
+        stored = bank.tenant(f"user {user}").turns()
+        assert [turn.text for turn in stored] == [message(user, turn) for turn in range(turns)]
+        for turn in range(1, turns, 2):
             text = "".join(given.content for given in shown[user, turn])
             assert set(re.findall(r"U(\d+)-", text)) <= {f"{user:02}"}
             answered += f"The code of my {SUBJECTS[turn // 2 % len(SUBJECTS)]} is U{user:02}" in text
     assert answered > 0.9 * len(shown)
 
 
-async def test_fifty_users_in_one_event_loop_lose_nothing_and_see_nothing_of_each_other(bank):
+async def test_many_users_in_one_event_loop_lose_nothing_and_see_nothing_of_each_other(bank, counts):
+    users, turns = counts
     draw = random.Random(0)  # noqa: S311 - not for secrets
     shown = {}
 
     async def talk(user):
-        for turn in range(TURNS):
+        for turn in range(turns):
             conversation, text = chat(bank, user), message(user, turn)
             if text.endswith("?"):
                 shown[user, turn] = await conversation.aget(text)
             await asyncio.sleep(0.02 * draw.random())
             await conversation.aput(ChatMessage(text, role="user"))
 
-    await asyncio.gather(*(talk(user) for user in range(USERS)))
-    check(bank, shown)
+    await asyncio.gather(*(talk(user) for user in range(users)))
+    check(bank, shown, counts)
 
 
-def test_fifty_users_in_eight_threads_lose_nothing_and_see_nothing_of_each_other(bank):
+def test_many_users_in_eight_threads_lose_nothing_and_see_nothing_of_each_other(bank, counts):
+    users, turns = counts
     shown = {}
 
     def talk(user):
-        for turn in range(TURNS):
+        for turn in range(turns):
             conversation, text = chat(bank, user), message(user, turn)
             if text.endswith("?"):
                 shown[user, turn] = conversation.get(text)
             conversation.put(ChatMessage(text, role="user"))
 
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(talk, range(USERS)))  # raises what a thread raised
-    check(bank, shown)
+        list(threads.map(talk, range(users)))  # raises what a thread raised
+    check(bank, shown, counts)
 
 
 @pytest.mark.parametrize(("puts", "role"), [(50, "user"), pytest.param(500, "assistant", marks=pytest.mark.slow)])
