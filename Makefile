@@ -29,8 +29,11 @@ get_torch = { $(call get,$(1),'$(TORCH)'); } 2>/dev/null \
 	|| $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --torch-backend cpu --python $(1)/bin/python '$(TORCH)'
 
 # One process for each core; what looks at clocks, signals and forks has the machine for itself afterwards.
-CORES := --numprocesses auto --dist worksteal
-all_tests = $(1)/pytest $(CORES) -m "not slow and not serial" && $(1)/pytest -m "serial and not slow"
+CORES := --numprocesses auto --dist loadfile
+all_tests = $(1)/pytest $(CORES) -m "not slow and not serial" && $(1)/pytest -m "serial and not slow" $(call marked,serial)
+marked = $(shell grep -l 'pytest.mark.$(1)' tests/test_*.py)
+# The suite starts a hundred interpreters: each finds our modules compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install models demo lint lock lockcheck format test newest soak bench wheel doctor clean
@@ -83,7 +86,7 @@ lockcheck: $(READY)  ## check that constraints.txt is what pyproject.toml asks f
 
 test: $(READY) models  ## the test-suite without the slow marks, and what the adapters promise on the oldest releases
 	$(call all_tests,$(BIN))
-	PYTHONPATH=$(OLDEST) $(BIN)/pytest $(CORES) -m "compat and not slow"
+	PYTHONPATH=$(OLDEST) $(BIN)/pytest $(CORES) -m "compat and not slow" $(call marked,compat)
 
 soak: $(READY) models  ## the slow tests as well, and all of the adapters' on the oldest releases
 	$(BIN)/pytest

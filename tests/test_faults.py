@@ -65,7 +65,7 @@ def act_on_a_faulty_disk(path, reader, name, fault, number):
     assert (GONE in path.read_bytes()) == (["pin", BEFORE["pin"]] in found["turns"])
 
 
-@pytest.mark.parametrize("stride", [131, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [263, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", WRITES)
 def test_a_fault_leaves_the_old_state_or_the_new_one(saved, tmp_path, recorded, name, fault, stride):

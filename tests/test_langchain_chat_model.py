@@ -220,7 +220,8 @@ async def test_an_answer_that_is_cut_by_its_length_says_so(chat):
     assert {answer.response_metadata["finish_reason"] for answer in answers} == {"length"}
 
 
-async def test_callbacks_see_each_piece(chat):
+async def test_callbacks_see_each_piece(scripted):
+    chat = scripted(ANSWER)
     class Seen(BaseCallbackHandler):
         def on_llm_new_token(self, token, **kwargs):
             self.pieces.append(token)
@@ -233,7 +234,8 @@ async def test_callbacks_see_each_piece(chat):
         assert "".join(seen.pieces) == ANSWER
 
 
-async def test_a_run_manager_sees_each_piece(chat):
+async def test_a_run_manager_sees_each_piece(scripted):
+    chat = scripted(ANSWER)
     class Seen:
         def on_llm_new_token(self, token, chunk):
             pieces.append(token)
@@ -300,14 +302,16 @@ async def test_who_is_cancelled_while_waiting_generates_nothing(scripted):
     assert (await chat.ainvoke(QUESTION)).text == ANSWER
 
 
-def test_two_streams_take_turns_in_one_thread(chat):
+def test_two_streams_take_turns_in_one_thread(scripted):
+    chat = scripted(ANSWER)
     first, second = chat.stream(QUESTION), chat.stream(QUESTION)
     assert next(first).text
     assert "".join(chunk.text for chunk in second) == ANSWER
     assert list(first)
 
 
-def test_threads_take_turns(chat):
+def test_threads_take_turns(scripted):
+    chat = scripted(ANSWER)
     with ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(chat.invoke, [QUESTION] * 3))
     assert [answer.text for answer in answers] == [ANSWER] * 3

@@ -18,7 +18,7 @@ def outcomes(llm, reader, told):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(examination, "OTHERS", 2)
         patched.setattr(examination, "ANSWER", 4)  # enough for what is begun exactly, and six times as fast
-        return list(total_recall(llm, reader, facts=4, questions=3, baseline_steps=4, tell=told.append))
+        return list(total_recall(llm, reader, facts=4, questions=2, baseline_steps=4, tell=told.append))
 
 
 def test_recitation_the_model_alone_and_the_soft_prompt_are_examined_in_this_order(outcomes):
@@ -63,12 +63,12 @@ def test_time_and_size_are_those_of_what_was_learned(outcomes):
 
 
 def test_each_step_is_told_before_it_is_taken(outcomes, told):
-    assert told[:3] == ["learning 4 facts, one forward pass each", "reciting 3 facts", "answering 3 questions"]
+    assert told[:3] == ["learning 4 facts, one forward pass each", "reciting 2 facts", "answering 2 questions"]
     assert [line for line in told if "nothing answers" in line] == [
         f"asking 2 {kind} questions that nothing answers" for kind in ("near", "unknown", "unrelated")
     ]
     assert [line for line in told if "soft prompt" in line] == ["training a soft prompt, 4 steps for 4 facts"]
-    assert told[-1] == "asking it 3 questions"
+    assert told[-1] == "asking it 2 questions"
 
 
 def test_without_steps_there_is_no_soft_prompt(llm, reader, monkeypatch):
