@@ -41,7 +41,7 @@ def idle(memory):
 
 def both_write(memory):
     """So do both, through the same object; the folder changes in between."""
-    with forked(memory, leaves=sys.exit) as (in_child, _):  # with all that Python does at the end, as a server's workers
+    with forked(memory, leaves=sys.exit) as (in_child, _):  # ends as a worker of a server does
         os.chdir("/")
         memory.memorize(TRAIN if in_child else BINS)
 

@@ -222,6 +222,7 @@ async def test_an_answer_that_is_cut_by_its_length_says_so(chat):
 
 async def test_callbacks_see_each_piece(scripted):
     chat = scripted(ANSWER)
+
     class Seen(BaseCallbackHandler):
         def on_llm_new_token(self, token, **kwargs):
             self.pieces.append(token)
@@ -236,6 +237,7 @@ async def test_callbacks_see_each_piece(scripted):
 
 async def test_a_run_manager_sees_each_piece(scripted):
     chat = scripted(ANSWER)
+
     class Seen:
         def on_llm_new_token(self, token, chunk):
             pieces.append(token)
