@@ -15,8 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-import langchain_chain
-import llamaindex_chat
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import track
@@ -69,6 +67,9 @@ def memorize(path: Path) -> None:
 
 def ask(path: Path) -> None:
     """Ask the memory at `path` everything: directly, through LangChain and through LlamaIndex."""
+    import langchain_chain
+    import llamaindex_chat
+
     console.rule("[bold]2. Ask, in a new process", align="left")
     console.print("[green]high[/]: trust it   [yellow]low[/]: show it, do not assert it   [red]none[/]: nothing known")
     console.print("[dim]Each recall: score, cosine, when, by whom and what was said; the best one in full.")

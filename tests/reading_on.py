@@ -1,8 +1,8 @@
-"""Reads a conversation on a CPU of another kind, by a simulation: reading_on.py BF16 READINGS.
+"""Reads a conversation on a CPU of another kind, by a simulation: reading_on.py BF16 [READINGS].
 
 BF16: whether bitsandbytes is told that the CPU has AVX512-BF16, "yes" or "no". The instruction sets of torch's own
 kernels, of oneDNN and of MKL are named in the environment (see `KINDS` in test_one_reading.py). The 4-bit codes of all
-keys are written to the file READINGS.
+keys are written to the file READINGS; without one, nothing is read, and bitsandbytes is only imported.
 """
 
 import json
@@ -42,14 +42,17 @@ def codes(readings):
 
 
 def main():
-    bf16, path = sys.argv[1:]
+    bf16, *paths = sys.argv[1:]
     sys.meta_path.insert(0, ToldOfBf16(bf16 == "yes"))
 
     import numpy as np
 
     from titans_core.reading import load_reader
+    from titans_core.reading.quantization import import_bitsandbytes
 
-    np.save(path, np.concatenate(codes(load_reader().read(*conversation()))))
+    import_bitsandbytes()
+    for path in paths:
+        np.save(path, np.concatenate(codes(load_reader().read(*conversation()))))
 
 
 if __name__ == "__main__":

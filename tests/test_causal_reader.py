@@ -40,11 +40,17 @@ def weights(llm):
     return [parameter.detach().clone() for parameter in llm.lm.model.parameters()]
 
 
-def test_four_bits_are_the_default(llm):
-    assert llm.lm is load_causal_lm(quantization="nf4")
-    assert llm.lm.precision == "nf4"
-    assert llm.lm.model.config.quantization_config.bnb_4bit_use_double_quant
-    assert not any(parameter.requires_grad for parameter in llm.lm.model.parameters())
+def test_four_bits_are_the_default(four_bits):
+    assert four_bits.lm is load_causal_lm(quantization="nf4")
+    assert four_bits.lm.precision == "nf4"
+    assert four_bits.lm.model.config.quantization_config.bnb_4bit_use_double_quant
+    assert not any(parameter.requires_grad for parameter in four_bits.lm.model.parameters())
+
+
+def test_unpacked_four_bits_say_the_same(four_bits, llm):
+    """Most tests have the weights unpacked, for their time."""
+    tokens = torch.tensor([four_bits.tokens("The capital of France is Paris.")])
+    assert torch.equal(four_bits.lm.model(tokens).logits, llm.lm.model(tokens).logits)
 
 
 def test_a_loaded_model_is_shared(language_model):

@@ -166,7 +166,7 @@ def asked(memory):
 # ── one bit, one cut ──
 
 
-@pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(1000, marks=pytest.mark.slow)])
 def test_after_a_flipped_bit_every_answer_is_right_or_a_typed_error(whole, outcome, count, record_property):
     parts, outcomes = parts_of(whole), Counter()
     assert all(parts.values())

@@ -96,7 +96,7 @@ def test_many_users_in_eight_threads_lose_nothing_and_see_nothing_of_each_other(
     check(bank, shown, counts)
 
 
-@pytest.mark.parametrize(("puts", "role"), [(50, "user"), pytest.param(500, "assistant", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("puts", "role"), [(16, "user"), pytest.param(500, "assistant", marks=pytest.mark.slow)])
 def test_eight_threads_that_put_into_one_conversation_lose_nothing(reader, tmp_path, puts, role):
     said = [[f"Note {n} of thread {thread}." for n in range(puts)] for thread in range(THREADS)]
     prefixes = {"user": ("user: ", ""), "assistant": ("assistant: ",)}[role]  # what the user says is asked as well

@@ -66,9 +66,9 @@ def fill(path, reader, count):
 
 
 def test_no_recall_finds_another_tenants_turn(reader, tmp_path):
-    bank, names = fill(tmp_path / "memory.db", reader, 100)
+    bank, names = fill(tmp_path / "memory.db", reader, 60)  # of which 50 are awake
     with bank:
-        assert recalls_over_tenants(bank, names, rounds=2, each=5) == 0
+        assert recalls_over_tenants(bank, names, rounds=2, each=3) == 0
         assert bank.tenants() == sorted(names)
 
 

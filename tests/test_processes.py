@@ -16,8 +16,6 @@ from writes import BEFORE, NEW, TEXTS
 
 from titans_core import TitansMemory
 
-pytestmark = pytest.mark.serial
-
 ADA, TRAIN, BINS = BEFORE["ada"], NEW["train"], NEW["bins"]
 FEW = [("preload", 3, 15, 2), ("spawn", 2, 10, 1)]
 FULL = [pytest.param(start, 8, 500, 4, marks=pytest.mark.slow) for start in ("fork", "spawn")]
@@ -67,6 +65,7 @@ def check_file(path):
     connection.close()
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(("start", "writers", "turns", "readers"), [*FEW, *FULL])
 def test_a_crowd_at_one_file_loses_nothing_and_nobody_waits_five_seconds(
     crowd, tmp_path, start, writers, turns, readers
@@ -76,6 +75,7 @@ def test_a_crowd_at_one_file_loses_nothing_and_nobody_waits_five_seconds(
     check_file(tmp_path / "memory.db")
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(("start", "writers", "turns", "readers"), [FEW[0], FULL[0]])
 def test_so_does_a_crowd_at_one_server(crowd, postgres_url, start, writers, turns, readers):
     found = crowd(postgres_url, start, writers, turns, readers)
