@@ -149,11 +149,13 @@ def test_gradients_of_the_real_model_in_four_bits_are_right(llm):
     assert isinstance(memory.generate("Blue", max_new_tokens=2), str)
 
 
-def test_weights_that_pass_no_gradients_are_refused(llm, monkeypatch):
-    state = next(parameter.quant_state for parameter in llm.lm.model.parameters() if hasattr(parameter, "quant_state"))
+def test_weights_that_pass_no_gradients_are_refused(four_bits, monkeypatch):
+    state = next(
+        parameter.quant_state for parameter in four_bits.lm.model.parameters() if hasattr(parameter, "quant_state")
+    )
     monkeypatch.setattr(state, "packing_format_for_cpu", True, raising=False)
     with pytest.raises(QuantizationError, match="quantization=None"):
-        SoftPromptMemory(llm).train([CODE], steps=1)
+        SoftPromptMemory(four_bits).train([CODE], steps=1)
 
 
 def test_no_text_is_refused(tiny):

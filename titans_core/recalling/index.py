@@ -139,6 +139,7 @@ class Index:
         left: NDArray[np.float32] = (strength * keep ** (writes - written).astype(np.float64)).astype(np.float32)
         return left
 
+    @np.errstate(invalid="ignore")  # see `late_scores`
     def sketch(self, column: NDArray[np.floating]) -> NDArray[np.float32]:
         """A column's direction in few numbers, float32 (`SKETCH`,), to find the passages that are like it."""
         sketched: NDArray[np.float32] = self._sketching @ column.astype(np.float32)

@@ -21,6 +21,7 @@ CONTEXT = 0.9
 """What a match counts in the passage before or after, against 1 in the passage itself."""
 
 
+@np.errstate(invalid="ignore")  # see `late_scores`
 def token_matches(
     query: NDArray[np.float32], mean: NDArray[np.float32], packed: Sequence[bytes]
 ) -> NDArray[np.float32]:
@@ -98,6 +99,9 @@ def in_context(
     return found
 
 
+# On CPUs with AVX-512, OpenBLAS once in a great while reports an invalid value in a product of finite numbers whose
+# result is right (compare NumPy's issue 24067): no user should be warned of that.
+@np.errstate(invalid="ignore")
 def late_scores(matches: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """MaxSim of passages: Σ_q w_q m_q / Σ_q w_q.
 
