@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Stamped by the files that decide what is installed, so that a second `make` costs nothing.
 READY := $(VENV)/.ready
+MODELS := $(VENV)/.models
 # The wheels of the lock, in pip's cache folder: from them an environment is made again without a network.
 WHEELS := $(shell $(PYTHON) -m pip cache dir 2>/dev/null || echo $(CURDIR)/.wheels)/titans-memory
 UV := $(shell grep -o '^uv==[^ ]*' constraints.txt)
@@ -57,8 +58,11 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 install: $(READY)  ## create .venv and install everything that constraints.txt locks, torch's CPU build included
 
-models: $(READY)  ## convert the wheel's language model, once, into the cache folder
+$(MODELS): $(READY)
 	$(BIN)/python -c "from titans_core.reading import load_causal_lm; print(load_causal_lm().name)"
+	@touch $@
+
+models: $(MODELS)  ## convert the wheel's language model, once, into the cache folder
 
 demo: $(READY)  ## memorize a conversation, reopen it in a new process, ask it questions
 	$(BIN)/python examples/quickstart.py
@@ -84,15 +88,15 @@ lockcheck: $(READY)  ## check that constraints.txt is what pyproject.toml asks f
 	$(call compile,$(VENV)/constraints.txt)
 	diff constraints.txt $(VENV)/constraints.txt
 
-test: $(READY) models  ## the test-suite without the slow marks, and what the adapters promise on the oldest releases
+test: $(MODELS)  ## the test-suite without the slow marks, and what the adapters promise on the oldest releases
 	$(call all_tests,$(BIN))
 	PYTHONPATH=$(OLDEST) $(BIN)/pytest $(CORES) -m "compat and not slow" $(call marked,compat)
 
-soak: $(READY) models  ## the slow tests as well, and all of the adapters' on the oldest releases
+soak: $(MODELS)  ## the slow tests as well, and all of the adapters' on the oldest releases
 	$(BIN)/pytest
 	PYTHONPATH=$(OLDEST) $(BIN)/pytest tests/test_langchain_*.py tests/test_llamaindex_*.py
 
-newest: $(READY) models  ## the test-suite on the newest releases that pyproject.toml allows, in an environment of its own
+newest: $(MODELS)  ## the test-suite on the newest releases that pyproject.toml allows, in an environment of its own
 	rm -rf $(NEWEST)
 	$(PYTHON) -m venv $(NEWEST)
 	@$(call get_torch,$(NEWEST))

@@ -1,5 +1,6 @@
 """Shared by all tests: one loaded reader, no network."""
 
+import gc
 import os
 import signal
 
@@ -26,6 +27,11 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish():
+    """Let Python's garbage collector leave aside what was imported: it would look at millions of objects each time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
