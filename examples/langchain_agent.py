@@ -38,4 +38,4 @@ def demo(bank: MemoryBank, model: BaseChatModel) -> None:
 
 if __name__ == "__main__":
     with MemoryBank(":memory:") as bank:
-        demo(bank, ChatTitansLM.from_pretrained(max_new_tokens=32))
+        demo(bank, ChatTitansLM.from_pretrained(max_new_tokens=24))

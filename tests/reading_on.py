@@ -1,8 +1,8 @@
-"""Reads a conversation on a CPU of another kind, by a simulation: reading_on.py BF16 [READINGS].
+"""Reads a conversation on a CPU of another kind, by a simulation: reading_on.py READINGS.
 
-BF16: whether bitsandbytes is told that the CPU has AVX512-BF16, "yes" or "no". The instruction sets of torch's own
-kernels, of oneDNN and of MKL are named in the environment (see `KINDS` in test_one_reading.py). The 4-bit codes of all
-keys are written to the file READINGS; without one, nothing is read, and bitsandbytes is only imported.
+bitsandbytes is told that the CPU has AVX512-BF16, which is where it would look for a kernel and multiply in bfloat16.
+The instruction sets of torch's own kernels, of oneDNN and of MKL are named in the environment (see `KINDS` in
+test_one_reading.py). The 4-bit codes of all keys are written to the file READINGS.
 """
 
 import json
@@ -16,14 +16,11 @@ CONVERSATION = Path(__file__).parent.parent / "examples" / "conversation.jsonl"
 class ToldOfBf16:
     """Answers for the CPU before the parts of bitsandbytes that ask are imported."""
 
-    def __init__(self, answer):
-        self.answer = answer
-
     def find_spec(self, name, path=None, target=None):
         if name in ("bitsandbytes.backends.cpu.ops", "bitsandbytes.nn.modules"):
             from bitsandbytes import functional
 
-            functional.has_avx512bf16 = lambda: self.answer
+            functional.has_avx512bf16 = lambda: True
 
 
 def conversation():
@@ -42,17 +39,14 @@ def codes(readings):
 
 
 def main():
-    bf16, *paths = sys.argv[1:]
-    sys.meta_path.insert(0, ToldOfBf16(bf16 == "yes"))
+    [path] = sys.argv[1:]
+    sys.meta_path.insert(0, ToldOfBf16())
 
     import numpy as np
 
     from titans_core.reading import load_reader
-    from titans_core.reading.quantization import import_bitsandbytes
 
-    import_bitsandbytes()
-    for path in paths:
-        np.save(path, np.concatenate(codes(load_reader().read(*conversation()))))
+    np.save(path, np.concatenate(codes(load_reader().read(*conversation()))))
 
 
 if __name__ == "__main__":

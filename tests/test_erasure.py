@@ -61,7 +61,7 @@ def same(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_byte_of_a_forgotten_turn_is_left_in_any_file(reader, tmp_path, seed):
     said = list(turns(30, seed))
     doomed = said[::3]
@@ -80,7 +80,7 @@ def test_no_byte_of_a_forgotten_turn_is_left_in_any_file(reader, tmp_path, seed)
     assert left_in(tmp_path, found) == []
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_state_is_byte_for_byte_that_of_a_memory_that_never_had_it(reader, tmp_path, seed):
     said = [turn for _, turn in turns(20, seed)]
     doomed = said[1::3]

@@ -48,7 +48,7 @@ def test_killed_at_a_step_it_has_the_old_turns_or_the_new_ones(rounds, stride):
         assert ends[name] == {False, True}  # killed before the moment that counts, and after it
 
 
-@pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [16, pytest.param(500, marks=pytest.mark.slow)])
 def test_killed_at_random_it_has_lost_nothing_that_was_acknowledged(rounds, count):
     found = rounds("at random", count, 1)
     for each in found:
