@@ -17,7 +17,7 @@ from titans_core import TitansMemory, Turn
 from titans_core.errors import TitansError, TurnError, UnknownTurnError
 from titans_core.types import Reading
 
-EXAMPLES = [100, pytest.param(2_000, marks=pytest.mark.slow)]
+EXAMPLES = [60, pytest.param(2_000, marks=pytest.mark.slow)]
 
 # What databases, full-text queries, JSON paths, terminals and eyes trip over.
 PIECES = [

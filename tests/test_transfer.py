@@ -239,7 +239,7 @@ JSON = st.recursive(
 def test_any_line_is_a_turn_or_is_refused(tmp_path, reader):
     names, whatever = map("{}/{}".format, itertools.repeat(tmp_path), itertools.count()), Whatever(reader)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys([*ENTRY, "other"], JSON)), st.binary(max_size=20))
     def holds(changes, noise):
         path = Path(next(names))
