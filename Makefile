@@ -59,7 +59,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 install: $(READY)  ## create .venv and install everything that constraints.txt locks, torch's CPU build included
 
 $(MODELS): $(READY)
-	$(BIN)/python -c "from titans_core.reading import load_causal_lm; print(load_causal_lm().name)"
+	$(BIN)/python -c "from titans_core.readers import load_causal_lm; print(load_causal_lm().name)"
 	@touch $@
 
 models: $(MODELS)  ## convert the wheel's language model, once, into the cache folder

@@ -27,8 +27,8 @@ from trials import gather, told, weighed
 from titans_core import Confidence
 from titans_core.confidence import PROMISES
 from titans_core.confidence.fitting import fit_calibration
-from titans_core.reading import load_reader
-from titans_core.recalling import ranking_fingerprint
+from titans_core.readers import load_reader
+from titans_core.retrieval import ranking_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,12 +132,12 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     asked = [row for row in rows if row.case.asked]
     answerable, others = ([row for row in asked if row.case.stored is stored] for stored in (True, False))
     hidden, foreign = ([row for row in rows if row.trial.kind == kind] for kind in ("hidden", "foreign"))
-    first, among = (np.array([getattr(row.case, name) for row in asked]) for name in ("first", "among"))
+    first, top3 = (np.array([getattr(row.case, name) for row in asked]) for name in ("first", "top3"))
     said = np.array([row.said for row in asked])
     figures: dict[str, Any] = {
         "asked": len(asked),
         "AUROC first": roc_auc_score(first, said[:, 0]),
-        "AUROC among": roc_auc_score(among, said[:, 1]),
+        "AUROC among": roc_auc_score(top3, said[:, 1]),
         "Brier": brier_score_loss(first, said[:, 0]),
         "ECE": expected_error(first, said[:, 0]),
         "AURC": area(first, said[:, 0]),
@@ -146,7 +146,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     stored = np.array([row.case.stored for row in asked])
     for share in (0.9, 0.8):
         figures[f"at {share}"] = coverage(first, said[:, 0], stored, share)
-        figures[f"three at {share}"] = coverage(among, said[:, 1], stored, share)
+        figures[f"three at {share}"] = coverage(top3, said[:, 1], stored, share)
     for promise in map(str, PROMISES):
         high = [row for row in asked if row.high[promise]]
         figures[f"high {promise}"] = {
@@ -237,7 +237,7 @@ def across(trials: Sequence[Trial]) -> dict[str, float]:
 def show(made: Calibration, figures: dict[str, Any], console: Console) -> None:
     """Print what was made and how well it does."""
     table = Table("probability", "bias", *made.mean, title="log odds for one standard deviation of each feature")
-    for name in ("first", "among", "stored"):
+    for name in ("first", "top3", "stored"):
         model = getattr(made, name)
         table.add_row(name, f"{model.bias:.2f}", *(f"{weight:+.2f}" for weight in model.weights.values()))
     console.print(table)

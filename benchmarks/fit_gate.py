@@ -14,10 +14,10 @@ import argparse
 import numpy as np
 import torch
 
-from titans_core.reading import CausalReader, load_reader
+from titans_core.readers import CausalReader, load_reader
 from titans_core.recitation.address import AddressMemory
-from titans_core.recitation.facts import Topic, World, make_exam
-from titans_core.recitation.recitation import strangeness
+from titans_core.recitation.exam.facts import Topic, World, make_exam
+from titans_core.recitation.recitation import surprisal_given
 
 PLACES = ("Bergen", "Seville", "Krakow", "Osaka", "Quito", "Perth", "Malmo", "Tunis", "Galway", "Leeds")
 FIRST_NAMES = (
@@ -90,7 +90,7 @@ def main() -> None:
                 questions = questions[: options.questions]
                 activations, slots = address.read(read(questions)).max(dim=-1)
                 for question, activation, slot in zip(questions, activations.tolist(), slots.tolist(), strict=True):
-                    strange = strangeness(llm, exam.facts[slot].text, question)
+                    strange = surprisal_given(llm, exam.facts[slot].text, question)
                     scores.append((activation, activation / strange))
             seed += 1
         known, near = np.array(known), np.array(near)

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from titans_core.reading import load_reader
-from titans_core.recalling import Weights
+from titans_core.readers import load_reader
+from titans_core.retrieval import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

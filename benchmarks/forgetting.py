@@ -27,15 +27,15 @@ from rich.table import Table
 from synthetic import make_facts
 
 from titans_core import TitansMemory
-from titans_core.reading import load_reader
-from titans_core.recalling.associative import associative_scores, token_weights
+from titans_core.readers import load_reader
+from titans_core.retrieval.associative import associative_scores, token_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from synthetic import Fact
 
-    from titans_core.cache import Cache
+    from titans_core.memory.learner import Learner
 
 AGES, EACH, DEPTH = 10, 40, 10
 """Bins of age, facts asked for in each, and how many recalls count as found."""
@@ -73,7 +73,7 @@ def measure(turns: int, keep: float) -> dict[str, Any]:
             for row in track(sorted(matters), description="recalling"):
                 for _ in range(3):
                     memory.recall(facts[row].question)
-        with TitansMemory.open(path, tenant="t", keep=keep) as memory:
+        with TitansMemory.open(path, tenant="t", retention=keep) as memory:
             curves["fades"] = ask(memory, facts, asked, matters, keep)
             # The counts stand in a snapshot, and the weights of another retention have none.
             cache_of(memory).recalled = dict.fromkeys((row + 1 for row in matters), 3)
@@ -111,15 +111,15 @@ def by_weights(memory: TitansMemory, question: str, row: int, keep: float) -> bo
         reading.keys,
         token_weights(cache.spec, cache.state, reading.keys),
         lengths=passages.lengths,
-        fading=cache.index.fading(cache.state.updates, keep),
+        retention_factors=cache.index.retention_factors(cache.state.updates, keep),
         passages=np.ones(len(passages.columns), np.int32),
     )
     return int((scores > scores[row]).sum()) < DEPTH
 
 
-def cache_of(memory: TitansMemory) -> Cache:
+def cache_of(memory: TitansMemory) -> Learner:
     """The weights of a memory."""
-    return memory._cache  # noqa: SLF001 - no public name answers without the log
+    return memory._learned.learner  # noqa: SLF001 - no public name answers without the log
 
 
 def show(report: dict[str, Any]) -> None:

@@ -23,8 +23,8 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from titans_core import MemoryBank
-from titans_core.reading import CausalReader
-from titans_core.recitation.engine import guided
+from titans_core.readers import CausalReader
+from titans_core.recitation.prompts import reminder_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def poisoned(payload: Payload, place: int) -> list[str]:
 
 def prompt_for(llm: CausalReader, question: str, before: str) -> str:
     """The chat prompt for a question that something stands before."""
-    return guided(llm, [{"role": "user", "content": question}], 0, before)[0]
+    return reminder_prompt(llm, [{"role": "user", "content": question}], 0, before)[0]
 
 
 def answer(llm: CausalReader, prompts: Sequence[str], way: str) -> list[str]:

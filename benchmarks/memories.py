@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from conversations import load_conversations
 
 from titans_core import MemoryBank
-from titans_core.reading import load_reader
+from titans_core.readers import load_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -35,12 +35,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from titans_core.episodes import decode_keys
-from titans_core.memory import GATE
+from titans_core.memory.ingest import read_passages
+from titans_core.memory.memory import SURPRISE_GATE
 from titans_core.neural import PRESETS, Gates, Linear, MemoryState, address_codes, read, surprise, write
-from titans_core.reading import load_reader
-from titans_core.recalling.associative import CHANCES, associative_scores, token_weights
-from titans_core.writing import read_passages
+from titans_core.readers import load_reader
+from titans_core.retrieval.associative import CHANCES, associative_scores, token_weights
+from titans_core.storage import decode_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,7 +130,7 @@ def measure(conversations: Sequence[Conversation], presets: Sequence[str], progr
         "cosine of whole turns, float32": whole_turns,
         "Hebbian, by column": partial(by_column, learns=False),
         "least_squares, by column": by_column,
-        f"least_squares, by column, gate {GATE}": partial(by_column, gate=GATE),
+        f"least_squares, by column, gate {SURPRISE_GATE}": partial(by_column, gate=SURPRISE_GATE),
     }
     for name in presets:
         spec = PRESETS[name](dim, dim)
@@ -205,7 +205,7 @@ def by_column(material: Material, row: Row, *, gate: float = 0.0, learns: bool =
         row.skipped.append(float(state.inverse is before))
     row.bytes, row.growing = state.nbytes, material.pooled[0].nbytes
     columns = np.stack([keys.sum(axis=0) for keys in material.keys])
-    lengths, fading = np.linalg.norm(columns, axis=1), np.ones(len(columns), np.float32)
+    lengths, retention_factors = np.linalg.norm(columns, axis=1), np.ones(len(columns), np.float32)
     scores = [
         associative_scores(
             state,
@@ -213,7 +213,7 @@ def by_column(material: Material, row: Row, *, gate: float = 0.0, learns: bool =
             query,
             token_weights(spec, state, query),
             lengths=lengths,
-            fading=fading,
+            retention_factors=retention_factors,
             passages=material.passages,
         )
         for query in material.queries

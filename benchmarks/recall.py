@@ -27,8 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from titans_core import MemoryBank
-from titans_core.reading import load_reader
-from titans_core.recalling import Weights
+from titans_core.readers import load_reader
+from titans_core.retrieval import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ from rich.table import Table
 from synthetic import make_facts
 
 from titans_core import MemoryBank
-from titans_core.reading import load_reader
+from titans_core.readers import load_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from synthetic import Fact
 
     from titans_core import TitansMemory
-    from titans_core.reading import EncoderReader
+    from titans_core.readers import EncoderReader
 
 SINGLE_TURNS = 200
 QUERIES = 200

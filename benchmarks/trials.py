@@ -17,7 +17,7 @@ from memories import memorize, remembered
 from synthetic import make_facts
 
 from titans_core import MemoryBank, Turn
-from titans_core.reading import load_reader
+from titans_core.readers import load_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ def told() -> Iterator[Trial]:
                     memory.memorize_many(said(texts, chance if number % 2 else None))
                     asked = [(fact.question, [fact.text]) for fact in stored[:ASKED_OF_FACTS]]
                     asked += [(fact.question, []) for fact in others[:turns]]
-                    for case in memory.cases(asked, group=group):
+                    for case in memory.calibration_cases(asked, group=group):
                         yield Trial(replace(weighed(case, YOUNG_WEIGHT), tested=False), "told", turns)
 
 
@@ -159,9 +159,9 @@ def ask(
 ) -> Iterator[Trial]:
     """The trials of a memory: questions with the turns that answer them, and questions that have no business there."""
     with bank.tenant(tenant) as memory:
-        for case in memory.cases([(question.text, evidence) for question, evidence in asked], group=group):
+        for case in memory.calibration_cases([(question.text, evidence) for question, evidence in asked], group=group):
             yield Trial(case, "asked" if case.asked else "hidden", 0)
-        for case in memory.cases([(question.text, ()) for question in foreign], group=group):
+        for case in memory.calibration_cases([(question.text, ()) for question in foreign], group=group):
             yield Trial(replace(weighed(case, FOREIGN_WEIGHT), asked=False), "foreign", 0)
 
 

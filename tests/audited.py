@@ -25,7 +25,7 @@ def use(folder, reader, turns):
         memory.forget(memory.turns()[1].id)
         memory.consolidate()
         memory.export(folder / "turns.jsonl")
-        memory.rest()
+        memory.suspend()
         memory.stats()
         bank.tenant("bob").import_(folder / "turns.jsonl")
         bank.forget_tenant("bob")

@@ -37,7 +37,7 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session")
 def encoder():
     """The default reader, which reads what it is given each time."""
-    from titans_core.reading import load_reader
+    from titans_core.readers import load_reader
 
     return load_reader()
 
@@ -52,7 +52,7 @@ def reader(encoder):
 
 @pytest.fixture(scope="session")
 def language_model():
-    from titans_core.reading import load_causal_lm
+    from titans_core.readers import load_causal_lm
 
     return load_causal_lm()
 
@@ -60,7 +60,7 @@ def language_model():
 @pytest.fixture(scope="session")
 def four_bits():
     """The default causal reader."""
-    from titans_core.reading import CausalReader
+    from titans_core.readers import CausalReader
 
     return CausalReader()
 
@@ -70,7 +70,7 @@ def llm(four_bits):
     """The same, which writes a token in half the time."""
     from unpacked import unpacked
 
-    from titans_core.reading import CausalReader
+    from titans_core.readers import CausalReader
 
     return CausalReader(unpacked(four_bits.lm))
 
@@ -133,5 +133,5 @@ def slow_reader(reader):
 @pytest.fixture
 def slow_memory(slow_reader, monkeypatch):
     with TitansMemory.open(":memory:", tenant="alice", reader=slow_reader) as memory:
-        monkeypatch.setattr(memory._log, "scrub", slow_work)  # which forgetting waits for, on a slow disk
+        monkeypatch.setattr(memory._learned.log, "scrub", slow_work)  # which forgetting waits for, on a slow disk
         yield memory

@@ -149,7 +149,9 @@ def ended(memory, **found):
 
 def digest(memory):
     """Of every byte that a memory has learned."""
-    return hashlib.sha256(save(memory._cache.state.tensors() | memory._cache.index.saved())).hexdigest()
+    return hashlib.sha256(
+        save(memory._learned.learner.state.tensors() | memory._learned.learner.index.saved())
+    ).hexdigest()
 
 
 def main():

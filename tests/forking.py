@@ -15,10 +15,10 @@ from locked import locked
 from recorded import RecordedReader
 from writes import BEFORE, NEW
 
-import titans_core.episodes.sqlite.connection as connections
+import titans_core.storage.sqlite.connection as connections
 from titans_core import TitansMemory
 from titans_core.errors import StorageError
-from titans_core.reading import load_reader
+from titans_core.readers import load_reader
 
 ADA, TRAIN, BINS = BEFORE["ada"], NEW["train"], NEW["bins"]
 
@@ -141,7 +141,7 @@ def transacting(memory, *, seconds):
     begun = threading.Event()
 
     def transact():
-        with memory._open(), memory._log.transaction():
+        with memory._learned.in_use(), memory._learned.log.transaction():
             begun.set()
             time.sleep(seconds)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recorded import RecordedReader
 
-import titans_core.memory
+import titans_core.memory.memory
 from titans_core import TitansMemory
 
 BATCH = 3
@@ -28,7 +28,7 @@ class SlowReader(RecordedReader):
 
 def main():
     recording, file, database, log = sys.argv[1:]
-    titans_core.memory.BATCH = BATCH
+    titans_core.memory.memory.COMMIT_TURNS = BATCH
     reader = SlowReader(RecordedReader.load(recording), log)
     with TitansMemory.open(database, tenant="alice", reader=reader) as memory:
         memory.import_(file, workers=1)

@@ -25,9 +25,9 @@ from recorded import RecordedReader  # noqa: E402
 from soundness import equals_a_replay, inspected  # noqa: E402
 from writes import BEFORE, GONE, WRITES, steps_of, store_before  # noqa: E402
 
-import titans_core.memory  # noqa: E402
+import titans_core.memory.memory  # noqa: E402
 from titans_core import TitansMemory, Turn  # noqa: E402
-from titans_core.cache import SNAPSHOT_EVERY  # noqa: E402
+from titans_core.memory.learner import SNAPSHOT_EVERY  # noqa: E402
 from titans_core.types import Reading  # noqa: E402
 
 FACTS = [f"The {what} of {who} is {where}." for what, who, where in itertools.product(
@@ -70,7 +70,10 @@ def at_random(reader, folder, rounds, seed):
     """Killed 1 to 50 ms after the first call of many was acknowledged."""
     saved, path = folder / "saved.db", folder / "memory.db"
     store_before(saved, reader)
-    titans_core.memory.BATCH, titans_core.memory.SNAPSHOT_EVERY = 3, 10  # so that there are some in so short a life
+    titans_core.memory.memory.COMMIT_TURNS, titans_core.memory.memory.SNAPSHOT_EVERY = (
+        3,
+        10,
+    )  # so that there are some in so short a life
     for number in range(rounds):
         chance = random.Random(seed + number)  # noqa: S311 - to be repeated, not to be secret
         calls = list(calls_at_random(chance))

@@ -10,7 +10,7 @@ def locked(memory):
     held, release = threading.Event(), threading.Event()
 
     def hold():
-        with memory._lock:
+        with memory._learned.lock:
             held.set()
             release.wait(10)
 

@@ -33,7 +33,7 @@ def codes(readings):
     """The 4-bit codes of each reading's keys, int8 (tokens, 384)."""
     import numpy as np
 
-    from titans_core.episodes.codec import encode_keys, unpack_codes
+    from titans_core.storage.codec import encode_keys, unpack_codes
 
     return [unpack_codes(encode_keys(reading.keys), reading.keys.shape[1]).astype(np.int8) for reading in readings]
 
@@ -44,7 +44,7 @@ def main():
 
     import numpy as np
 
-    from titans_core.reading import load_reader
+    from titans_core.readers import load_reader
 
     np.save(path, np.concatenate(codes(load_reader().read(*conversation()))))
 

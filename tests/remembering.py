@@ -6,8 +6,8 @@ batch that a text is read in. So tests read each text once. It saves time, too.
 
 from collections import OrderedDict
 
-from titans_core.locks import Lock
-from titans_core.reading import EncoderReader
+from titans_core._utils.locks import Lock
+from titans_core.readers import EncoderReader
 
 PASSAGES = 4_000
 """More than any test reads; of long passages, half a gigabyte."""

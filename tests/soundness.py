@@ -3,7 +3,7 @@
 import torch
 
 from titans_core import TitansMemory
-from titans_core.cache import Cache
+from titans_core.memory.learner import Learner
 
 
 def inspected(path, reader, *, tenant="alice"):
@@ -18,7 +18,7 @@ def inspected(path, reader, *, tenant="alice"):
         turns = memory.turns()
         return {
             "turns": [[turn.id, turn.text] for turn in turns],
-            "integrity": memory._log._connection.execute("PRAGMA integrity_check").fetchone()[0],
+            "integrity": memory._learned.log._connection.execute("PRAGMA integrity_check").fetchone()[0],
             "replayed": equals_a_replay(memory),
             "recalled": all(memory.recall(turn.text, k=1, ids=[turn.id]).best.text == turn.text for turn in turns),
         }
@@ -27,7 +27,11 @@ def inspected(path, reader, *, tenant="alice"):
 def equals_a_replay(memory):
     """Whether the weights and the index are what learning the whole log anew gives."""
     known, fresh = (
-        _learned(cache) for cache in (memory._cache, Cache(_WithoutSnapshots(memory._log), memory._cache.spec))
+        _learned(cache)
+        for cache in (
+            memory._learned.learner,
+            Learner(_WithoutSnapshots(memory._learned.log), memory._learned.learner.spec),
+        )
     )
     return known.keys() == fresh.keys() and all(torch.equal(known[name], fresh[name]) for name in known)
 

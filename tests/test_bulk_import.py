@@ -17,7 +17,7 @@ from recorded import RecordedReader
 
 from titans_core import TitansMemory, Turn
 from titans_core.errors import DuplicateTurnError, InvalidQueryError, ReaderError
-from titans_core.workers import in_batches
+from titans_core.memory.workers import in_batches
 
 TURNS = [Turn(f"The boiler was repaired on day {number}.", id=f"turn {number}") for number in range(14)]
 
@@ -38,7 +38,7 @@ def recorded(reader):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr("titans_core.memory.BATCH", BATCH)
+    monkeypatch.setattr("titans_core.memory.memory.COMMIT_TURNS", BATCH)
     yield
     assert active_children() == []
 
@@ -70,10 +70,10 @@ def test_workers_make_the_same_memory_and_the_file_is_read_as_they_need_it(file,
 
     with opened(":memory:", recorded) as alone, opened(":memory:", recorded) as helped:
         assert alone.import_(file) == len(TURNS)
-        monkeypatch.setattr("titans_core.memory.in_batches", watched)
+        monkeypatch.setattr("titans_core.memory.memory.in_batches", watched)
         assert helped.import_(file, workers=2) == len(TURNS)
         assert helped.turns() == alone.turns()
-        assert torch.equal(helped._cache.state.inverse, alone._cache.state.inverse)
+        assert torch.equal(helped._learned.learner.state.inverse, alone._learned.learner.state.inverse)
     assert max(held) == 3 * BATCH  # one for each worker, and one that is about to be stored
 
 

@@ -13,8 +13,8 @@ from titans_core import Confidence, TitansMemory
 from titans_core.confidence import Calibrated, Calibration, Case, Evidence, FixedThreshold
 from titans_core.confidence.fitting import fit_calibration, recalibrate
 from titans_core.errors import CalibrationError, UncalibratedWarning, UnknownTurnError
-from titans_core.recalling import ranking_fingerprint
-from titans_core.recalling.features import FEATURES
+from titans_core.retrieval import ranking_fingerprint
+from titans_core.retrieval.features import FEATURES
 
 ODDS = 4.0
 
@@ -105,7 +105,7 @@ def test_too_few_cases_name_how_many_it_takes(made):
 
 
 def test_cases_that_are_all_alike_teach_nothing():
-    right = [Case({"odds": 1.0}, first=True, among=True, stored=True, group=str(n % 2)) for n in range(50)]
+    right = [Case({"odds": 1.0}, first=True, top3=True, stored=True, group=str(n % 2)) for n in range(50)]
     with pytest.raises(CalibrationError, match="same outcome"):
         fit_calibration(right, reader="r", ranking="w")
     with pytest.raises(CalibrationError, match="two groups"):
@@ -120,7 +120,7 @@ def test_only_three_promises_are_made(made):
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_any_features_get_one_label_and_probabilities(made, odds, noise):
     verdict = Calibrated(made, promise=0.9).judge(evidence({"odds": odds, "noise": noise}))
-    assert 0 <= verdict.probability <= verdict.among <= 1
+    assert 0 <= verdict.probability <= verdict.probability_top3 <= 1
     assert (verdict.confidence == "high") == (verdict.probability >= made.high["0.9"]["value"])
 
 
@@ -203,13 +203,13 @@ def test_a_memory_is_calibrated_on_its_owners_questions(reader, tmp_path):
 def test_hidden_answers_are_as_if_they_had_not_been_said(memory):
     memory.memorize_many(["The ferry leaves at nine.", "The bus leaves at ten."])
     ferry, bus = (turn.id for turn in memory.turns())
-    asked, unsaid = memory.cases([("When does the ferry leave?", [ferry])])
+    asked, unsaid = memory.calibration_cases([("When does the ferry leave?", [ferry])])
     assert (asked.first, asked.stored, asked.asked) == (True, True, True)
     assert (unsaid.first, unsaid.stored, unsaid.asked) == (False, False, False)
-    [with_both] = memory.cases([("When does the ferry leave?", [])])
+    [with_both] = memory.calibration_cases([("When does the ferry leave?", [])])
     assert with_both.features == asked.features
     memory.forget(ferry)
-    [forgotten] = memory.cases([("When does the ferry leave?", [])])
+    [forgotten] = memory.calibration_cases([("When does the ferry leave?", [])])
     assert forgotten.features["lead"] == unsaid.features["lead"] == 0  # one turn is left in both
     assert memory.get(bus)
 
@@ -218,12 +218,12 @@ def test_a_memory_labels_by_the_shipped_calibration(memory):
     memory.memorize("The secret code is X-8-DELTA-9.", speaker="user")
     found = memory.recall("What is the secret code?")
     assert found.confidence is Confidence.HIGH
-    assert found.among >= found.probability >= Calibration.shipped().high["0.8"]["value"]
+    assert found.probability_top3 >= found.probability >= Calibration.shipped().high["0.8"]["value"]
     assert memory.recall("Where does my sister live?").confidence is Confidence.NONE
 
 
 def test_what_is_asked_of_an_empty_memory_is_no_case(memory):
-    assert memory.cases([("When does the ferry leave?", [])]) == []
+    assert memory.calibration_cases([("When does the ferry leave?", [])]) == []
 
 
 def test_calibrating_takes_over_from_a_rule(reader):

@@ -11,9 +11,9 @@ from recorded import RecordedReader
 from typer.testing import CliRunner
 
 from titans_core import MemoryBank, TitansMemory, Turn, cli
-from titans_core.care import backup, repair, verify
-from titans_core.episodes import stored_tenants
 from titans_core.errors import CorruptMemoryError, StorageError, UnsupportedUrlError, UnwritableError
+from titans_core.memory.maintenance import backup, repair, verify
+from titans_core.storage import stored_tenants
 
 TURNS = [
     Turn("My sister Ada moved to Lisbon.", speaker="user", session="a", id="ada", source="import"),
@@ -56,7 +56,7 @@ def run(*arguments):
 
 
 def found(report):
-    return [(finding.tenant, finding.what, finding.count) for finding in report.findings]
+    return [(finding.tenant, finding.what, finding.count) for finding in report.damage]
 
 
 # ── verify ──
@@ -65,7 +65,7 @@ def found(report):
 def test_a_whole_file_has_no_findings(path):
     told = []
     report = verify(path, progress=lambda done, total: told.append((done, total)))
-    assert (report.turns, report.findings) == (6, ())
+    assert (report.turns, report.damage) == (6, ())
     assert told == [(1, 3), (2, 3), (3, 3)] * 2
 
 
@@ -116,7 +116,7 @@ def test_what_is_whole_is_copied_and_the_old_file_is_left_alone(path, reader, tm
     report = repair(path, tmp_path / "new.db", reader=reader)
     assert (report.turns, found(report)) == (5, [("alice", "turns are lost", 1)])
     assert path.read_bytes() == before
-    assert not verify(tmp_path / "new.db").findings
+    assert not verify(tmp_path / "new.db").damage
     with MemoryBank(tmp_path / "new.db", reader=reader) as bank:
         assert [turn.id for turn in bank.tenant("alice").turns()] == ["ada", "boiler"]
         with TitansMemory.open(path, tenant="bob", reader=reader) as old:
@@ -137,7 +137,7 @@ def test_a_turn_whose_keys_are_damaged_is_read_again(path, reader, tmp_path):
 def test_a_damaged_name_of_the_reader_costs_a_reading(path, reader, tmp_path):
     execute(path, "UPDATE readers SET fingerprint = 'another'")
     report = repair(path, tmp_path / "new.db", reader=reader)
-    assert (report.turns, sum(finding.count for finding in report.findings)) == (6, 6)
+    assert (report.turns, sum(finding.count for finding in report.damage)) == (6, 6)
 
 
 def test_the_turns_of_a_lost_tenant_are_kept_under_a_number(path, reader, tmp_path):
@@ -190,7 +190,7 @@ def test_a_copy_made_while_another_process_writes_is_a_whole_moment(path, reader
             for number in range(3):
                 acknowledged = int(writer.stdout.readline())
                 backup(path, tmp_path / f"{number}.db")
-                assert not verify(tmp_path / f"{number}.db").findings
+                assert not verify(tmp_path / f"{number}.db").damage
                 with TitansMemory.open(tmp_path / f"{number}.db", tenant="carol", reader=reader) as memory:
                     ids = [turn.id for turn in memory.turns()]
                 assert ids == [str(n) for n in range(len(ids))]

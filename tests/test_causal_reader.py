@@ -12,7 +12,7 @@ from transformers import ByT5Tokenizer
 
 from titans_core import TitansMemory
 from titans_core.errors import ReaderError, UncalibratedWarning
-from titans_core.reading import CausalLM, CausalReader, load_causal_lm
+from titans_core.readers import CausalLM, CausalReader, load_causal_lm
 
 TEXTS = ["The secret code is X-8-DELTA-9.", "I moved to Lisbon in March, near the river.", "Tea."]
 PREFIXES = ["Ada: ", "", "user: "]
@@ -177,7 +177,7 @@ def test_a_batch_is_continued_as_one_by_one(exact):
 
 def test_an_answer_is_what_would_be_written(exact):
     pieces = []
-    exact.lm.write("abc", max_new_tokens=6, on_text=lambda text: pieces.append(text) or True)
+    exact.lm.generate("abc", max_new_tokens=6, on_text=lambda text: pieces.append(text) or True)
     assert exact.generate(["abc"], max_new_tokens=6) == ["".join(pieces)]
 
 
@@ -274,7 +274,7 @@ def test_threads_read_beside_a_text_that_is_being_written(exact):
     expected = exact.read(LETTERS)
 
     def write(text):
-        exact.lm.write(text, max_new_tokens=20, on_text=lambda written: True)
+        exact.lm.generate(text, max_new_tokens=20, on_text=lambda written: True)
 
     with ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(write, text) for text in LETTERS]
@@ -304,8 +304,8 @@ def test_what_the_model_would_say_anyway_counts_less_beside_a_plain_prompt(llm):
         seen, unseen = (
             llm.lm.model(torch.tensor([llm.tokens(prompt)])).logits[0, -1].log_softmax(-1) for prompt in (told, plain)
         )
-    [together] = llm.generate([told], max_new_tokens=1, plain=[plain])
+    [together] = llm.generate([told], max_new_tokens=1, unconditional_prompts=[plain])
     assert llm.tokens(together) == [int((1.5 * seen - 0.5 * unseen).argmax())]
     pieces = []
-    llm.lm.write(told, max_new_tokens=3, plain=plain, on_text=lambda text: not pieces.append(text))
-    assert "".join(pieces) == llm.generate([told], max_new_tokens=3, plain=[plain])[0]
+    llm.lm.generate(told, max_new_tokens=3, unconditional_prompt=plain, on_text=lambda text: not pieces.append(text))
+    assert "".join(pieces) == llm.generate([told], max_new_tokens=3, unconditional_prompts=[plain])[0]

@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from titans_core import TitansMemory, Turn, chat, cli
-from titans_core.chat import COMMANDS, HISTORY, Chat
+from titans_core import TitansMemory, Turn
+from titans_core.cli import app as cli
+from titans_core.cli import chat
+from titans_core.cli.chat import COMMANDS, HISTORY, Chat
 from titans_core.errors import InvalidQueryError
 
 COLOR = "Alice's favorite color is turquoise."
@@ -54,7 +56,7 @@ def talk(llm, memory, screen):
 # Python 3.12 warns of threads that a fork leaves behind; this one becomes another program at once.
 @pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
 def test_in_a_terminal_a_fact_is_known_after_its_conversation_in_both_modes(tmp_path):
-    program = ["-c", "from titans_core.cli import main; main()", "chat", "--url", str(tmp_path / "memory.db")]
+    program = ["-c", "from titans_core.cli.app import main; main()", "chat", "--url", str(tmp_path / "memory.db")]
     user = pexpect.spawn(
         sys.executable, [*program, "--max-tokens", "12"], timeout=120, encoding="utf-8", dimensions=(40, 120)
     )
@@ -121,7 +123,7 @@ def test_markup_in_what_is_said_and_told_is_shown_as_it_is(talk, memory, screen,
     talk.take("/list")
     assert "[/]x  [dim]bob[/]: [bold]Alice[/] likes [red]turquoise\\\n" in screen.seen()
     monkeypatch.setattr(
-        talk.engine.llm.lm.__class__, "write", lambda self, prompt, on_text, **options: on_text("[/]Oh[red]")
+        talk.engine.llm.lm.__class__, "generate", lambda self, prompt, on_text, **options: on_text("[/]Oh[red]")
     )
     talk.take("Hello!")
     assert "titans> [/]Oh[red]\n" in screen.seen()
@@ -185,7 +187,7 @@ def test_a_mode_is_changed_by_its_name(talk, memory, screen):
 
 
 def test_a_soft_prompt_is_trained_on_what_was_told(talk, memory, screen, monkeypatch):
-    monkeypatch.setattr(chat, "STEPS", 1)
+    monkeypatch.setattr(chat, "TRAINING_STEPS_PER_FACT", 1)
     talk.take("/mode soft_prompt")
     assert "tell me something first" in screen.seen()
     assert talk.mode == "context"
@@ -212,7 +214,9 @@ def test_a_training_that_diverged_says_so(talk, memory, screen, monkeypatch):
 
 
 def test_a_reply_of_white_space_is_not_memorized(talk, memory, screen, monkeypatch):
-    monkeypatch.setattr(talk.engine.llm.lm.__class__, "write", lambda self, prompt, on_text, **options: on_text("\n\n"))
+    monkeypatch.setattr(
+        talk.engine.llm.lm.__class__, "generate", lambda self, prompt, on_text, **options: on_text("\n\n")
+    )
     talk.take(COLOR)
     assert screen.seen().startswith("(no words)\n")
     assert [turn.text for turn in memory.turns()] == [COLOR]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_core.episodes import decode_keys, encode_keys, unpack_codes
+from titans_core.storage import decode_keys, encode_keys, unpack_codes
 
 
 @given(st.integers(0, 40), st.sampled_from([2, 8, 384]), st.integers(0, 10_000))

@@ -14,20 +14,20 @@ KEEP = 0.8
 @pytest.fixture
 def path(tmp_path, reader):
     path = tmp_path / "memory.db"
-    with TitansMemory.open(path, tenant="alice", reader=reader, keep=KEEP) as memory:
+    with TitansMemory.open(path, tenant="alice", reader=reader, retention=KEEP) as memory:
         memory.memorize_many([Turn(fact, session="s", id=f"f{number}") for number, fact in enumerate(FACTS)])
     return path
 
 
 @pytest.fixture
 def fading(path, reader):
-    with TitansMemory.open(path, tenant="alice", reader=reader, keep=KEEP) as memory:
+    with TitansMemory.open(path, tenant="alice", reader=reader, retention=KEEP) as memory:
         yield memory
 
 
 def left(memory):
     """What retention has left of every turn."""
-    return memory._cache.index.fading(memory._cache.state.updates, KEEP)
+    return memory._learned.learner.index.retention_factors(memory._learned.learner.state.updates, KEEP)
 
 
 def test_what_was_recalled_often_is_rehearsed_and_what_was_not_fades(fading):
@@ -43,80 +43,80 @@ def test_what_was_recalled_often_is_rehearsed_and_what_was_not_fades(fading):
 
 
 def test_a_late_turn_that_was_recalled_comes_before_surprising_early_ones(fading):
-    index = fading._cache.index.turns()
+    index = fading._learned.learner.index.turns()
     late = int(np.argmin(index.surprise))
     for _ in range(2):
         assert fading.recall(FACTS[late]).best.id == f"f{late}"
     before = left(fading)[late]
-    assert fading._cache.important(1 / 16) == [int(index.positions[late])]
+    assert fading._learned.learner.most_important(1 / 16) == [int(index.positions[late])]
     fading.consolidate(share=1 / 16)
     assert left(fading)[late] > 1 > before
 
 
 def test_without_recalls_the_most_surprising_are_rehearsed(fading):
-    surprise = fading._cache.index.turns().surprise.copy()
+    surprise = fading._learned.learner.index.turns().surprise.copy()
     fading.consolidate(share=0.25)
     rehearsed = np.flatnonzero(left(fading) > 1 - 4 * (1 - KEEP))[:4]
     assert set(np.argsort(-surprise, kind="stable")[:4]) >= set(rehearsed)
 
 
 def test_nothing_changes_in_the_log_and_nothing_is_rehearsed_for_a_share_of_none(fading):
-    turns, weights = fading.turns(), fading._cache.state.inverse
+    turns, weights = fading.turns(), fading._learned.learner.state.inverse
     assert fading.consolidate(share=0) == 0
     assert fading.turns() == turns
-    assert torch.equal(fading._cache.state.inverse, weights)
+    assert torch.equal(fading._learned.learner.state.inverse, weights)
 
 
 def test_every_process_and_every_replay_sees_the_same_consolidated_weights(path, fading, reader):
-    with TitansMemory.open(path, tenant="alice", reader=reader, keep=KEEP) as other:
+    with TitansMemory.open(path, tenant="alice", reader=reader, retention=KEEP) as other:
         fading.recall(FACTS[5])
         fading.consolidate(share=0.2)
         fading.memorize("A turn after the consolidation.", session="s")
         other.stats()  # catches up
-        assert torch.equal(other._cache.state.inverse, fading._cache.state.inverse)
+        assert torch.equal(other._learned.learner.state.inverse, fading._learned.learner.state.inverse)
         assert np.array_equal(left(other), left(fading))
-    expected, strength = fading._cache.state.inverse, left(fading).copy()
+    expected, strength = fading._learned.learner.state.inverse, left(fading).copy()
     fading.close()
-    with TitansMemory.open(path, tenant="alice", reader=reader, keep=KEEP) as loaded:
-        assert loaded._cache._saved == len(FACTS) + 1
-        assert torch.equal(loaded._cache.state.inverse, expected)
+    with TitansMemory.open(path, tenant="alice", reader=reader, retention=KEEP) as loaded:
+        assert loaded._learned.learner._saved == len(FACTS) + 1
+        assert torch.equal(loaded._learned.learner.state.inverse, expected)
         assert np.array_equal(left(loaded), strength)
-        loaded._log._connection.execute("DELETE FROM snapshots")
-        loaded._cache._saved = 100
-    with TitansMemory.open(path, tenant="alice", reader=reader, keep=KEEP) as replayed:
-        assert replayed._cache._saved == 0
-        assert torch.equal(replayed._cache.state.inverse, expected)
+        loaded._learned.log._connection.execute("DELETE FROM snapshots")
+        loaded._learned.learner._saved = 100
+    with TitansMemory.open(path, tenant="alice", reader=reader, retention=KEEP) as replayed:
+        assert replayed._learned.learner._saved == 0
+        assert torch.equal(replayed._learned.learner.state.inverse, expected)
         assert np.array_equal(left(replayed), strength)
 
 
 def test_a_forgotten_turn_is_rehearsed_no_more(fading, reader, tmp_path):
     fading.consolidate(share=1.0)
     fading.forget("f4")
-    assert 4 not in [int(position) - 1 for position in fading._log.rehearsals()[1]]
-    assert len(fading._log.rehearsals()[1]) == len(FACTS) - 1
+    assert 4 not in [int(position) - 1 for position in fading._learned.log.rehearsals()[1]]
+    assert len(fading._learned.log.rehearsals()[1]) == len(FACTS) - 1
     assert fading.recall(FACTS[4]).best.text != FACTS[4]
 
 
 def test_a_second_consolidation_replaces_the_first(fading):
     fading.consolidate(share=1.0)
     assert fading.consolidate(share=1 / 16) == 1
-    assert len(fading._log.rehearsals()[1]) == 1
+    assert len(fading._learned.log.rehearsals()[1]) == 1
 
 
 def test_counts_of_recalls_survive_closing(path, reader):
-    with TitansMemory.open(path, tenant="alice", reader=reader, keep=KEEP) as memory:
+    with TitansMemory.open(path, tenant="alice", reader=reader, retention=KEEP) as memory:
         memory.recall(FACTS[7])
         memory.memorize("Something else.", session="s")  # so that there is something to save
-        assert memory._cache.recalled == {8: 1}
-    with TitansMemory.open(path, tenant="alice", reader=reader, keep=KEEP) as memory:
-        assert memory._cache.recalled == {8: 1}
+        assert memory._learned.learner.recalled == {8: 1}
+    with TitansMemory.open(path, tenant="alice", reader=reader, retention=KEEP) as memory:
+        assert memory._learned.learner.recalled == {8: 1}
 
 
 def test_one_tenants_consolidation_is_not_anothers(path, fading, reader):
-    with TitansMemory.open(path, tenant="bob", reader=reader, keep=KEEP) as bob:
+    with TitansMemory.open(path, tenant="bob", reader=reader, retention=KEEP) as bob:
         bob.memorize_many(FACTS[:3])
         fading.consolidate(share=1.0)
-        assert bob._log.rehearsals() == (0, [])
+        assert bob._learned.log.rehearsals() == (0, [])
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from titans_core.recitation.content import CODE, FACTS, PAIRS, WIDTH, ContentMemory
-from titans_core.recitation.recitation import SURE
+from titans_core.recitation.recitation import MIN_TOKEN_SCORE
 
 DIM = 576
 VOCABULARY = 1000
@@ -36,7 +36,7 @@ def read(memory, slot, states):
 def known(memory, slot, fact):
     """Whether a fact is read back token for token, each surely enough to be recited."""
     tokens, scores = read(memory, slot, fact[0])
-    return torch.equal(tokens, fact[1]) and bool((scores >= SURE).all())
+    return torch.equal(tokens, fact[1]) and bool((scores >= MIN_TOKEN_SCORE).all())
 
 
 def assert_equal(memory, other):
@@ -81,8 +81,8 @@ def test_states_that_were_never_written_score_low(three_banks):
     memory, _ = three_banks
     strange = torch.cat([states for states, _ in facts(40, seed=1)])
     scores = read(memory, FACTS + 3, strange)[1]
-    assert (scores < SURE).float().mean() > 0.95
-    assert scores.median() < SURE / 2 + 0.1
+    assert (scores < MIN_TOKEN_SCORE).float().mean() > 0.95
+    assert scores.median() < MIN_TOKEN_SCORE / 2 + 0.1
 
 
 def test_facts_that_begin_alike_are_told_apart_by_their_place():

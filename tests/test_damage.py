@@ -16,7 +16,7 @@ from soundness import equals_a_replay
 
 from titans_core import MemoryBank, TitansMemory, Turn
 from titans_core.errors import TitansError, UnknownTurnError
-from titans_core.reading import split_passages
+from titans_core.readers import split_passages
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
 WHO, WHERE = ["Ada", "Tom", "Maria", "my uncle", "the neighbour"], ["Lisbon", "the cellar", "Porto", "the shed"]
@@ -239,7 +239,7 @@ def test_weights_of_another_tenant_do_not_fit_even_where_the_position_does(recor
         "sha256 = (SELECT sha256 FROM snapshots AS b WHERE b.tenant != snapshots.tenant)",
     )
     with TitansMemory.open(path, tenant="alice", reader=recorded) as memory:
-        assert memory._cache._saved == 0  # rebuilt, not loaded
+        assert memory._learned.learner._saved == 0  # rebuilt, not loaded
         assert equals_a_replay(memory)
 
 
@@ -247,9 +247,9 @@ def test_sealed_weights_that_claim_more_than_there_is_are_learned_again(whole, r
     path = tmp_path / "memory.db"
     path.write_bytes(whole)
     for name in TURNS:
-        with TitansMemory.open(path, tenant=name, reader=recorded) as memory, memory._log.transaction():
-            saved = memory._log.load_snapshot()
-            memory._log.save_snapshot(replace(saved, state=(2**63).to_bytes(8, "little") + saved.state[8:]))
+        with TitansMemory.open(path, tenant=name, reader=recorded) as memory, memory._learned.log.transaction():
+            saved = memory._learned.log.load_snapshot()
+            memory._learned.log.save_snapshot(replace(saved, state=(2**63).to_bytes(8, "little") + saved.state[8:]))
     assert outcome(path.read_bytes()) == "right"
 
 

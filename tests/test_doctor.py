@@ -12,18 +12,20 @@ from bitsandbytes.nn.modules import Linear4bit
 from typer.testing import CliRunner
 
 import titans_core
-from titans_core import cli, doctor, reading
-from titans_core.doctor import Finding, Status
-from titans_core.reading import EncoderReader, models
+from titans_core import readers
+from titans_core.cli import app as cli
+from titans_core.cli import doctor
+from titans_core.cli.doctor import Check, Status
+from titans_core.readers import EncoderReader, find
 
 
-def problem(finding: Finding, detail: str, advice: str) -> bool:
-    return finding.status is Status.PROBLEM and detail in finding.detail and advice in finding.advice
+def problem(check: Check, detail: str, advice: str) -> bool:
+    return check.status is Status.PROBLEM and detail in check.detail and advice in check.advice
 
 
 @pytest.fixture
 def no_wheel(monkeypatch):
-    monkeypatch.setattr(models, "find_spec", lambda package: None)
+    monkeypatch.setattr(find, "find_spec", lambda package: None)
 
 
 @pytest.fixture
@@ -50,11 +52,11 @@ def connect_with(monkeypatch):
 
 def test_every_check_passes_here(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    findings = {finding.name: finding for finding in doctor.examine()}
+    findings = {check.name: check for check in doctor.examine()}
     assert len(findings) == len(doctor.CHECKS)
-    assert {name for name, finding in findings.items() if finding.status is not Status.OK} == {"CUDA"}
+    assert {name for name, check in findings.items() if check.status is not Status.OK} == {"CUDA"}
     assert findings["CUDA"].status is Status.INFO
-    assert not any(finding.advice for finding in findings.values())
+    assert not any(check.advice for check in findings.values())
     assert findings["torch"].detail.startswith(torch.__version__)
     assert "wheel" in findings["model"].detail
     assert f"transformers {transformers.__version__}" in findings["packages"].detail
@@ -66,7 +68,7 @@ def test_every_check_passes_here(monkeypatch):
 def test_a_cuda_device_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
-    assert doctor.cuda() == Finding("CUDA", Status.OK, "NVIDIA H100")
+    assert doctor.cuda() == Check("CUDA", Status.OK, "NVIDIA H100")
 
 
 def test_a_cuda_build_of_torch_is_named(monkeypatch):
@@ -75,7 +77,7 @@ def test_a_cuda_build_of_torch_is_named(monkeypatch):
 
 
 def test_a_model_in_a_folder_is_found_there(monkeypatch, tmp_path):
-    (tmp_path / models.DEFAULT_MODEL).mkdir(parents=True)
+    (tmp_path / find.DEFAULT_MODEL).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert "from a path" in doctor.model().detail
 
@@ -135,8 +137,8 @@ def test_a_wrong_4_bit_kernel(monkeypatch, value, wrong):
 
 
 def test_a_folder_without_a_model_says_what_to_do_by_itself(monkeypatch, tmp_path):
-    monkeypatch.setattr(reading, "load_reader", EncoderReader)  # the shared one is loaded already
-    (tmp_path / models.DEFAULT_MODEL).mkdir(parents=True)
+    monkeypatch.setattr(readers, "load_reader", EncoderReader)  # the shared one is loaded already
+    (tmp_path / find.DEFAULT_MODEL).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     found = doctor.reading()
     assert problem(found, "holds no model", "")
@@ -147,7 +149,7 @@ def test_a_reader_that_breaks(monkeypatch):
     def fail():
         raise RuntimeError("first line\n  second line")
 
-    monkeypatch.setattr(reading, "load_reader", fail)
+    monkeypatch.setattr(readers, "load_reader", fail)
     assert problem(doctor.reading(), "first line second line", "pip install --upgrade transformers")
 
 
@@ -155,7 +157,7 @@ def test_an_error_without_a_message_is_named(monkeypatch):
     def fail():
         raise MemoryError
 
-    monkeypatch.setattr(reading, "load_reader", fail)
+    monkeypatch.setattr(readers, "load_reader", fail)
     assert doctor.reading().detail == "MemoryError"
 
 
@@ -207,8 +209,8 @@ def test_the_command_prints_a_line_for_each_check_and_succeeds():
 def test_the_command_fails_over_a_problem_and_says_what_to_do(monkeypatch):
     long = "a detail that is longer than the line of a terminal " * 5
     findings = [
-        Finding("model", Status.PROBLEM, long, "Run `pip install 'titans-core[offline]'`."),
-        Finding("CUDA", Status.INFO, "no device"),
+        Check("model", Status.PROBLEM, long, "Run `pip install 'titans-core[offline]'`."),
+        Check("CUDA", Status.INFO, "no device"),
     ]
     monkeypatch.setattr(cli, "examine", lambda: iter(findings))
     result = run("doctor")
@@ -227,7 +229,7 @@ def test_the_installed_command_tells_its_version():
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_the_extra_the_command_says_how_to_install_it(missing):
-    script = f"import sys; sys.modules[{missing!r}] = None; from titans_core.cli import main; main()"
+    script = f"import sys; sys.modules[{missing!r}] = None; from titans_core.cli.app import main; main()"
     result = run_process(sys.executable, "-c", script)
     assert result.returncode == 1
     assert result.stderr == f"The titans command needs {missing}; run: pip install 'titans-core[cli]'\n"
@@ -243,5 +245,5 @@ def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch):
 
 
 def test_the_version_needs_no_torch():
-    script = "import sys, titans_core.cli; titans_core.cli.build_app(); sys.exit('torch' in sys.modules)"
+    script = "import sys, titans_core.cli.app; titans_core.cli.app.build_app(); sys.exit('torch' in sys.modules)"
     assert run_process(sys.executable, "-c", script).returncode == 0

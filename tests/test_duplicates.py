@@ -28,10 +28,10 @@ def test_a_repeated_turn_surprises_ten_times_less(memory):
 
 
 def test_what_is_predicted_is_not_learned_again_but_is_still_stored(talked):
-    weights = talked._cache.state.inverse
+    weights = talked._learned.learner.state.inverse
     again = talked.memorize(SAID, speaker="user")
     assert not again.learned
-    assert torch.equal(talked._cache.state.inverse, weights)
+    assert torch.equal(talked._learned.learner.state.inverse, weights)
     assert len(talked.turns()) == len(OTHERS) + 2
     assert [recall.text for recall in talked.recall("Where does Ada live?", k=3)].count(SAID) == 2
 
@@ -92,13 +92,13 @@ def test_a_replay_decides_as_the_first_time(tmp_path, reader):
     turns = [Turn(text, speaker="user") for text in [*OTHERS, SAID, SAID.lower(), *OTHERS]]
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         one_by_one = [memory.memorize(turn) for turn in turns]
-        state, surprise = memory._cache.state, memory._cache.index.turns().surprise.copy()
-        memory._log._connection.execute("DELETE FROM snapshots")
-        memory._cache._saved = len(turns) + 1
+        state, surprise = memory._learned.learner.state, memory._learned.learner.index.turns().surprise.copy()
+        memory._learned.log._connection.execute("DELETE FROM snapshots")
+        memory._learned.learner._saved = len(turns) + 1
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
-        assert memory._cache._saved == 0  # replayed
-        assert torch.equal(memory._cache.state.inverse, state.inverse)
-        assert (memory._cache.index.turns().surprise == surprise).all()
+        assert memory._learned.learner._saved == 0  # replayed
+        assert torch.equal(memory._learned.learner.state.inverse, state.inverse)
+        assert (memory._learned.learner.index.turns().surprise == surprise).all()
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
         together = memory.memorize_many(turns)
     assert [one.learned for one in together] == [one.learned for one in one_by_one]
@@ -106,10 +106,10 @@ def test_a_replay_decides_as_the_first_time(tmp_path, reader):
 
 
 def test_a_turn_that_cannot_be_stored_leaves_nothing_learned(talked):
-    weights, turns = talked._cache.state.inverse, len(talked.turns())
+    weights, turns = talked._learned.learner.state.inverse, len(talked.turns())
     taken = talked.turns()[0].id
     with pytest.raises(ValueError, match="belongs to another turn"):
         talked.memorize_many([Turn("A new fact about whales.", speaker="user"), Turn("Another text.", id=taken)])
     assert len(talked.turns()) == turns
     assert talked.recall("whales").best.text != "A new fact about whales."
-    assert torch.equal(talked._cache.state.inverse, weights)
+    assert torch.equal(talked._learned.learner.state.inverse, weights)

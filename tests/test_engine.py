@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from titans_core import Confidence, TitansMemory, Turn
+from titans_core.engine import MODES, HybridEngine, statements
 from titans_core.errors import InvalidQueryError
-from titans_core.recitation.engine import INSTRUCTION, MODES, HybridEngine, statements
+from titans_core.recitation.baselines.soft_prompt import SoftPromptMemory
+from titans_core.recitation.prompts import INSTRUCTION
 from titans_core.recitation.recitation import Recitation
-from titans_core.recitation.soft_prompt import SoftPromptMemory
 
 COLOR = "Alice's favorite color is turquoise."
 TOLD = [
@@ -43,13 +44,13 @@ def engine(llm, told, recitation):
 def prompts(llm, monkeypatch):
     """The prompts that the language model is given, which it goes on to answer."""
     given = []
-    write = type(llm.lm).write
+    generate = type(llm.lm).generate
 
     def noted(self, prompt, **options):
         given.append(prompt)
-        return write(self, prompt, **options)
+        return generate(self, prompt, **options)
 
-    monkeypatch.setattr(type(llm.lm), "write", noted)
+    monkeypatch.setattr(type(llm.lm), "generate", noted)
     return given
 
 

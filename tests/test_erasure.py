@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from titans_core import TitansMemory, Turn
-from titans_core.episodes import Filters
+from titans_core.storage import Filters
 
 FACTS = [
     "Ada has a boat in Exeter.",
@@ -36,8 +36,8 @@ def turns(count, seed):
 
 def traces(memory, turn):
     """What the log holds of a turn, as bytes: its fields, and its readings."""
-    [position] = memory._log.positions(Filters(ids=[turn.id]))
-    [record] = [record for record in memory._log.records(after=0, keys=True) if record.position == position]
+    [position] = memory._learned.log.positions(Filters(ids=[turn.id]))
+    [record] = [record for record in memory._learned.log.records(after=0, keys=True) if record.position == position]
     for passage in record.passages:
         yield passage.column.tobytes()
         yield passage.pooled.tobytes()
@@ -54,7 +54,7 @@ def left_in(folder, traces):
 def learned(memory):
     """All that a memory has learned, without the places in its log."""
     memory.stats()
-    return memory._cache.state.tensors() | memory._cache.index.saved()
+    return memory._learned.learner.state.tensors() | memory._learned.learner.index.saved()
 
 
 def same(left, right):
@@ -67,7 +67,7 @@ def test_no_byte_of_a_forgotten_turn_is_left_in_any_file(reader, tmp_path, seed)
     doomed = said[::3]
     with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader) as memory:
         memory.memorize_many([turn for _, turn in said], progress=False)
-        memory._cache.save_snapshot()
+        memory._learned.learner.save_snapshot()
         found = [trace for _, turn in doomed for trace in traces(memory, turn)]
         found += [mark.encode() for marks, _ in doomed for mark in marks.values()]
         assert len(left_in(tmp_path, found)) >= len(found)  # the search finds what is there
@@ -104,7 +104,7 @@ def test_no_byte_of_a_replaced_text_is_left(reader, tmp_path):
         memory.update(turn.id, "It was nothing.")
         assert left_in(tmp_path, found) == []
         memory.update(turn.id, metadata={})
-        memory._log.scrub()
+        memory._learned.log.scrub()
         assert left_in(tmp_path, [marks["meta"].encode()]) == []
 
 

@@ -205,19 +205,19 @@ def test_a_path_that_no_file_can_have(tmp_path, reader, path):
 
 def test_a_full_disk_loses_nothing(path, reader):
     memory = TitansMemory.open(path, tenant="alice", reader=reader)
-    [pages] = memory._log._connection.execute("PRAGMA page_count").fetchone()
-    memory._log._connection.execute(f"PRAGMA max_page_count = {pages}")
+    [pages] = memory._learned.log._connection.execute("PRAGMA page_count").fetchone()
+    memory._learned.log._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageFullError, match="Free some space"):
         memory.memorize_many(f"Turn number {number} says something of its own." for number in range(40))
     assert [turn.text for turn in memory.turns()] == ["The key is under the mat."]
-    memory._log._connection.execute("PRAGMA max_page_count = 1000000")
+    memory._learned.log._connection.execute("PRAGMA max_page_count = 1000000")
     memory.memorize("There is space again.")
     memory.close()
     assert reopened(path, reader) == ["The key is under the mat.", "There is space again."]
 
 
 def test_a_file_that_another_process_holds(path, reader, monkeypatch):
-    monkeypatch.setattr("titans_core.episodes.sqlite.database.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("titans_core.storage.sqlite.database.BUSY_SECONDS", 0.1)
     memory = TitansMemory.open(path, tenant="alice", reader=reader)
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from titans_core.recitation.facts import FIRST_NAMES, STRANGERS, SURNAMES, TOPICS, Topic, World, make_exam
+from titans_core.recitation.exam.facts import FIRST_NAMES, STRANGERS, SURNAMES, TOPICS, Topic, World, make_exam
 
 ALL = len(FIRST_NAMES) * len(SURNAMES) // 2 * len(TOPICS)
 SEEDS = range(4)

@@ -180,7 +180,7 @@ def test_a_clock_that_goes_back_changes_neither_the_order_nor_what_is_recalled(t
             def now(cls, zone=None):
                 return cls(2026, 3, next(cls.times), tzinfo=UTC)
 
-        monkeypatch.setattr("titans_core.episodes.validation.datetime", Clock)
+        monkeypatch.setattr("titans_core.validation.datetime", Clock)
         with TitansMemory.open(tmp_path / name, tenant="alice", reader=recorded) as memory:
             for text in BEFORE.values():
                 memory.memorize(text)

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from titans_core.recalling.features import FEATURES
+from titans_core.retrieval.features import FEATURES
 
 
 def features(memory, query):
-    [case] = memory.cases([(query, [])])
+    [case] = memory.calibration_cases([(query, [])])
     return case.features
 
 

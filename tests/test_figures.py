@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from titans_core import TitansMemory, cli, figures
+from titans_core import TitansMemory
+from titans_core.cli import app as cli
 from titans_core.errors import InvalidTenantError
-from titans_core.plots.style import new_figure
+from titans_core.figures import draw as figures
+from titans_core.figures.style import new_figure
 
 TALK = [
     ("Ada", "My brother Tom broke his arm while climbing."),
@@ -147,13 +149,12 @@ def test_a_memory_without_turns_is_not_drawn(tmp_path, reader):
 
 def test_an_empty_query_and_a_wrong_retention_are_explained(talk, tmp_path):
     assert "empty" in problem(run(tmp_path, "--url", talk.url, "--tenant", "talk", "--query", " ", "--last", 1))
-    assert "keep" in problem(run(tmp_path, "--url", talk.url, "--tenant", "talk", "--keep", 2))
+    assert "retention" in problem(run(tmp_path, "--url", talk.url, "--tenant", "talk", "--retention", 2))
 
 
 def test_without_matplotlib_the_command_says_what_to_install(monkeypatch, talk, tmp_path):
-    for name in [name for name in sys.modules if name.startswith(("matplotlib", "titans_core.plots"))]:
+    for name in [name for name in sys.modules if name.startswith(("matplotlib", "titans_core.figures"))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "titans_core.figures")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     said = problem(run(tmp_path, "--url", talk.url, "--tenant", "talk"))
     assert "needs matplotlib" in said

@@ -26,7 +26,7 @@ def memory(reader):
 
 
 def inverse(memory):
-    return memory._cache.state.inverse
+    return memory._learned.learner.state.inverse
 
 
 def test_a_forgotten_turn_is_not_recalled(memory):

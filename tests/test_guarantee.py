@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_core.confidence.guarantee import fewest_cases, find_threshold, upper_bound
+from titans_core.confidence.thresholds import fewest_cases, find_threshold, upper_bound
 
 
 def simulated(generator, n):

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from titans_core.episodes import PassageRecord, TurnRecord, decode_keys, encode_keys
 from titans_core.errors import InvalidQueryError, InvalidSpecError
-from titans_core.history import replay
+from titans_core.figures.history import replay
 from titans_core.neural import (
     PRESETS,
     Decay,
@@ -21,6 +20,7 @@ from titans_core.neural import (
     address_codes,
     fullness,
 )
+from titans_core.storage import PassageRecord, TurnRecord, decode_keys, encode_keys
 
 DIM = 16
 RIDGE = 10.0
@@ -233,14 +233,14 @@ def test_the_history_of_a_real_memory_is_what_the_memory_itself_has_learned(memo
         "The spare key is with Maria, who lives across the road.",
     ]
     receipts = [memory.memorize(text, speaker="user") for text in texts]
-    history = replay(memory._log, memory._cache.spec, repeats={4})
+    history = replay(memory._learned.log, memory._learned.learner.spec, repeats={4})
     assert [receipt.learned for receipt in receipts] == [bool(learned) for learned in history.learned]
-    np.testing.assert_allclose(history.surprise, memory._cache.index.turns().rarity, rtol=1e-5)
+    np.testing.assert_allclose(history.surprise, memory._learned.learner.index.turns().rarity, rtol=1e-5)
     assert history.tokens.sum() == len(history.token_surprise)
-    assert history.fullness[-1] == pytest.approx(fullness(memory._cache.spec, memory._cache.state))
+    assert history.fullness[-1] == pytest.approx(fullness(memory._learned.learner.spec, memory._learned.learner.state))
 
 
 def test_the_core_is_imported_without_torch_and_the_pictures_without_matplotlib():
-    program = "import sys, titans_core, titans_core.plots; sys.exit(any(name in sys.modules for name in {}))"
+    program = "import sys, titans_core, titans_core.figures; sys.exit(any(name in sys.modules for name in {}))"
     program = program.format(["torch", "matplotlib"])
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

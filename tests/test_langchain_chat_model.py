@@ -25,7 +25,7 @@ from looping import slow_work, stops_the_loop
 from pydantic import BaseModel, ValidationError
 
 from titans_core.errors import InvalidQueryError, ModelNotFoundError
-from titans_core.reading import DEFAULT_LANGUAGE_MODEL, CausalLM
+from titans_core.readers import DEFAULT_LANGUAGE_MODEL, CausalLM
 from titans_langchain.chat_model import ChatTitansLM
 
 QUESTION = "What is the capital of France?"

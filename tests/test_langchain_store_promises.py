@@ -149,12 +149,12 @@ def test_trap_12_an_item_keeps_the_time_at_which_it_was_created(titans, clock):
 def test_the_same_text_is_not_learned_again(titans, bank):
     titans.put(ALICE, "k", {"text": "Tea, please."}, index=["text"])
     memory = bank.tenant(tenant_of(ALICE))
-    epoch = memory._log.head().epoch
+    epoch = memory._learned.log.head().epoch
     titans.put(ALICE, "k", {"text": "Tea, please.", "seen": 2}, index=["text"])
-    assert memory._log.head().epoch == epoch
+    assert memory._learned.log.head().epoch == epoch
     assert titans.get(ALICE, "k").value["seen"] == 2
     titans.put(ALICE, "k", {"text": "Coffee, please."}, index=["text"])
-    assert memory._log.head().epoch == epoch + 1
+    assert memory._learned.log.head().epoch == epoch + 1
 
 
 def test_trap_13_changing_a_result_changes_nothing_stored(titans):

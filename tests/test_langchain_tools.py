@@ -13,7 +13,7 @@ from scripted import ScriptedModel, calls
 
 from titans_core import TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError, UnknownTurnError
-from titans_core.tool_texts import NOTHING
+from titans_core.integration import NOTHING_STORED
 from titans_langchain import create_forget_tool, create_memorize_tool, create_recall_tool
 
 CODE = "The secret code is X-8-DELTA-9."
@@ -82,7 +82,7 @@ async def test_async_agents_do_the_same(bank):
 async def test_one_users_memories_never_reach_another(bank):
     bank.tenant("alice").memorize(CODE, id="code")
     asking = agent_that_calls(bank, calls("recall", query=ASKED), "Sorry.", calls("forget", memory_id="code"))
-    assert answer_of(asking.invoke({"messages": "!"}, config_of("bruno"))).text == NOTHING
+    assert answer_of(asking.invoke({"messages": "!"}, config_of("bruno"))).text == NOTHING_STORED
     refused = answer_of(await asking.ainvoke({"messages": "!"}, config_of("bruno")))
     assert refused.status == "error"
     assert "'code'" in refused.text
@@ -136,7 +136,7 @@ async def test_they_run_outside_of_a_graph_too(bank):
     tool = create_recall_tool(bank)
     assert "[code]" in tool.invoke({"query": ASKED}, config_of("alice"))
     assert "[code]" in await tool.ainvoke({"query": ASKED}, config_of("alice"))
-    assert tool.invoke({"query": ASKED}, config_of("bruno")) == NOTHING
+    assert tool.invoke({"query": ASKED}, config_of("bruno")) == NOTHING_STORED
     assert tool.invoke(call(tool, query=ASKED), config_of("alice")).artifact["recalls"][0]["turn"]["id"] == "code"
     assert (await tool.ainvoke(call(tool, query=ASKED), config_of("bruno"))).artifact["recalls"] == []
 
@@ -145,10 +145,10 @@ def test_a_model_cannot_name_the_user(bank):
     bank.tenant("alice").memorize(CODE, id="code")
     forged = {"query": ASKED, "runtime": {"context": {"user_id": "alice"}}, "config": config_of("alice")}
     tool = create_recall_tool(bank)
-    assert tool.invoke(call(tool, **forged), config_of("bruno")).text == NOTHING
+    assert tool.invoke(call(tool, **forged), config_of("bruno")).text == NOTHING_STORED
     assert (
         answer_of(agent_that_calls(bank, calls("recall", **forged)).invoke({"messages": "!"}, config_of("bruno"))).text
-        == NOTHING
+        == NOTHING_STORED
     )
 
 
@@ -176,7 +176,7 @@ def test_an_agent_may_have_two_memories(bank, memory):
     model = ScriptedModel(calls("recall", query=ASKED), calls("recall_team", query=ASKED))
     result = create_agent(model, tools).invoke({"messages": "!"}, config_of("alice"))
     answers = [message.text for message in result["messages"] if isinstance(message, ToolMessage)]
-    assert answers[0] == NOTHING
+    assert answers[0] == NOTHING_STORED
     assert CODE in answers[1]
 
 
@@ -184,7 +184,7 @@ def test_nothing_relevant_is_said_so_and_shows_no_neighbours(memory):
     memory.memorize("Bruno has moved to Lisbon with two cats.")
     tool = create_recall_tool(memory)
     answer = tool.invoke(call(tool, query="Who won the football world cup?"))
-    assert answer.text == NOTHING
+    assert answer.text == NOTHING_STORED
     assert answer.artifact["confidence"] == "none"
 
 

@@ -10,10 +10,16 @@ from types import MappingProxyType
 import pytest
 
 from titans_core import TitansMemory, Turn
-from titans_core.episodes.validation import DEPTH, METADATA, NAME, QUERY, TEXT
 from titans_core.errors import InvalidTenantError, InvalidTurnError
-from titans_core.reading import split_passages
-from titans_core.reading.passages import CHARACTERS, WORDS
+from titans_core.readers import split_passages
+from titans_core.readers.passages import MAX_PASSAGE_BYTES, TARGET_WORDS
+from titans_core.validation import (
+    MAX_METADATA_CHARS,
+    MAX_METADATA_DEPTH,
+    MAX_NAME_CHARS,
+    MAX_QUERY_CHARS,
+    MAX_TEXT_CHARS,
+)
 
 HUGE = {
     "words": "The cook planted tomatoes and a bell on the balcony in Lisbon. ",
@@ -40,7 +46,7 @@ def nested(depth):
 
 SIZES = [
     *((kind, 5_000) for kind in HUGE),
-    *(pytest.param(kind, TEXT, marks=pytest.mark.slow) for kind in ("words", "one line", "one word")),
+    *(pytest.param(kind, MAX_TEXT_CHARS, marks=pytest.mark.slow) for kind in ("words", "one line", "one word")),
 ]
 
 
@@ -59,14 +65,14 @@ def test_a_turn_of_line_breaks_has_a_passage_for_what_is_said(memory):
 
 @pytest.mark.parametrize("kind", HUGE)
 def test_passages_are_bounded_for_any_script(kind):
-    text = repeated(HUGE[kind], TEXT)
+    text = repeated(HUGE[kind], MAX_TEXT_CHARS)
     start = time.perf_counter()
     passages = split_passages(text)
     assert time.perf_counter() - start < 10
     assert (passages[0].start, passages[-1].end) == (0, len(text.rstrip()))
     for passage in passages:
-        assert len(unicodedata.normalize("NFD", passage.of(text)).encode()) <= CHARACTERS
-        assert len(passage.of(text).split()) <= WORDS
+        assert len(unicodedata.normalize("NFD", passage.of(text)).encode()) <= MAX_PASSAGE_BYTES
+        assert len(passage.of(text).split()) <= TARGET_WORDS
 
 
 @pytest.mark.parametrize("script", ["漢字", "Лиссабон ", "리스본에서 ", "मेरी बहन "])
@@ -89,7 +95,7 @@ def test_ten_million_characters_are_refused_at_once(memory):
 @pytest.mark.parametrize("kind", HUGE)
 def test_a_query_of_ten_million_characters_is_answered(memory, kind):
     memory.memorize_many([Turn("The gate's code is 4711.", at=datetime(1990, 1, 1, tzinfo=UTC)), "We had fish."])
-    query = "\n" * QUERY + "What is the gate's code? " + repeated(HUGE[kind], 10_000_000)
+    query = "\n" * MAX_QUERY_CHARS + "What is the gate's code? " + repeated(HUGE[kind], 10_000_000)
     start = time.perf_counter()
     assert memory.recall(query).best
     assert time.perf_counter() - start < 2
@@ -98,32 +104,32 @@ def test_a_query_of_ten_million_characters_is_answered(memory, kind):
 def test_the_beginning_of_a_long_query_is_what_is_asked(memory):
     memory.memorize_many(["The gate's code is 4711.", "We had fish."])
     question = "What is the gate's code? "
-    assert memory.recall(" " * QUERY + question * 1_000).best.text == "The gate's code is 4711."
-    assert memory.recall("x" * QUERY).query == "x" * QUERY
-    assert memory.recall("x" * QUERY + "y").query == "x" * QUERY
+    assert memory.recall(" " * MAX_QUERY_CHARS + question * 1_000).best.text == "The gate's code is 4711."
+    assert memory.recall("x" * MAX_QUERY_CHARS).query == "x" * MAX_QUERY_CHARS
+    assert memory.recall("x" * MAX_QUERY_CHARS + "y").query == "x" * MAX_QUERY_CHARS
 
 
 @pytest.mark.parametrize("name", ["speaker", "session", "id", "source"])
 def test_a_name_of_five_hundred_characters_is_stored_and_no_longer_one(memory, name):
-    longest = "😀" * NAME
+    longest = "😀" * MAX_NAME_CHARS
     receipt = memory.memorize(Turn("The boiler leaks.", **{name: longest}))
     assert getattr(memory.get(receipt.id), name) == longest
-    with pytest.raises(InvalidTurnError, match=f"{name} has at most {NAME} characters"):
+    with pytest.raises(InvalidTurnError, match=f"{name} has at most {MAX_NAME_CHARS} characters"):
         memory.memorize(Turn("The boiler leaks.", **{name: longest + "x"}))
 
 
 def test_a_tenants_name_is_as_long(reader):
-    with TitansMemory.open(":memory:", tenant="😀" * NAME, reader=reader) as memory:
-        assert memory.tenant == "😀" * NAME
-    with pytest.raises(InvalidTenantError, match=f"at most {NAME} characters"):
-        TitansMemory.open(":memory:", tenant="x" * (NAME + 1), reader=reader)
+    with TitansMemory.open(":memory:", tenant="😀" * MAX_NAME_CHARS, reader=reader) as memory:
+        assert memory.tenant == "😀" * MAX_NAME_CHARS
+    with pytest.raises(InvalidTenantError, match=f"at most {MAX_NAME_CHARS} characters"):
+        TitansMemory.open(":memory:", tenant="x" * (MAX_NAME_CHARS + 1), reader=reader)
 
 
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"deep": nested(DEPTH - 1)},
-        {"long": "x" * (METADATA - 12)},
+        {"deep": nested(MAX_METADATA_DEPTH - 1)},
+        {"long": "x" * (MAX_METADATA_CHARS - 12)},
         {"big": 2**63, "bigger": 10**4000, "small": -(2**64)},
         {"largest": 1.7976931348623157e308, "smallest": 5e-324, "minus": -0.0},
         {"": {"": [[], {}, None, True, 1, 1.0]}},
@@ -138,9 +144,9 @@ def test_metadata_within_the_limits_come_back_exactly(memory, metadata):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"deep": nested(DEPTH)}, "levels"),
+        ({"deep": nested(MAX_METADATA_DEPTH)}, "levels"),
         ({"deep": nested(100_000)}, "levels"),
-        ({"long": "x" * (METADATA - 11)}, "at most 20,000,000 characters"),
+        ({"long": "x" * (MAX_METADATA_CHARS - 11)}, "at most 20,000,000 characters"),
         ({"digits": 10**5000}, "JSON"),
         ({"nan": float("nan")}, "JSON"),
         ({"infinite": [float("inf")]}, "JSON"),

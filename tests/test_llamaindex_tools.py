@@ -14,7 +14,7 @@ from pydantic import Field
 
 from titans_core import TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError, UnknownTurnError
-from titans_core.tool_texts import NOTHING
+from titans_core.integration import NOTHING_STORED
 from titans_llamaindex import create_forget_tool, create_memorize_tool, create_recall_tool
 from titans_llamaindex.events import TitansMemorizeEvent, TitansRecallEvent
 
@@ -78,7 +78,7 @@ async def test_what_an_agent_writes_down_another_looks_up_and_deletes(bank):
 @agents
 async def test_one_users_memories_never_reach_another(bank):
     bank.tenant("alice").memorize(CODE, id="code")
-    assert (await agents_output(bank, "bruno", "recall", query=ASKED)).content == NOTHING
+    assert (await agents_output(bank, "bruno", "recall", query=ASKED)).content == NOTHING_STORED
     refused = await agents_output(bank, "bruno", "forget", memory_id="code")
     assert refused.is_error
     assert "'code'" in refused.content
@@ -150,7 +150,7 @@ def test_name_and_description_are_the_applications(memory, make):
 async def test_trap_20_nothing_relevant_is_said_so_and_shows_no_neighbours(memory):
     memory.memorize("Bruno has moved to Lisbon with two cats.")
     for output in await both(create_recall_tool(memory), query="Who won the football world cup?"):
-        assert output.content == NOTHING
+        assert output.content == NOTHING_STORED
         assert output.raw_output["confidence"] == "none"
 
 

@@ -10,10 +10,10 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from titans_core import Confidence, Turn
-from titans_core.confidence.evidence import Evidence
-from titans_core.confidence.reranking import LLMDecides, _LocalModel
+from titans_core.confidence.llm import LLMDecides, _LocalModel
+from titans_core.confidence.strategy import Evidence
 from titans_core.errors import InvalidQueryError, ModelNotFoundError
-from titans_core.reading import DEFAULT_MODEL, find_model
+from titans_core.readers import DEFAULT_MODEL, find_model
 from titans_core.types import Recall
 
 HIGH, LOW, NONE = Confidence.HIGH, Confidence.LOW, Confidence.NONE

@@ -1,10 +1,10 @@
-"""Every storage keeps every promise of `EpisodeLog`."""
+"""Every storage keeps every promise of `TurnLog`."""
 
 import pytest
 
-from titans_core.episodes import Snapshot, open_log
 from titans_core.errors import CorruptMemoryError
-from titans_core.testing import EpisodeLogContract, OneLogContract
+from titans_core.storage import Snapshot, open_log
+from titans_core.testing import OneLogContract, TurnLogContract
 from titans_core.testing.samples import DIM, append, turn
 
 DAMAGES = {
@@ -47,7 +47,7 @@ class Damaged:
         assert log.load_snapshot() is None
 
 
-class TestFile(Damaged, EpisodeLogContract):
+class TestFile(Damaged, TurnLogContract):
     @pytest.fixture(autouse=True)
     def _path(self, tmp_path):
         self.path = tmp_path / "memory.db"
@@ -61,7 +61,7 @@ class TestInMemory(Damaged, OneLogContract):
         return open_log(":memory:", tenant, reader=reader, dim=dim)
 
 
-class TestPostgres(Damaged, EpisodeLogContract):
+class TestPostgres(Damaged, TurnLogContract):
     @pytest.fixture(autouse=True)
     def _url(self, postgres_url):
         self.url = postgres_url

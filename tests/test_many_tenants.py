@@ -8,7 +8,7 @@ from recorded import RecordedReader
 
 from titans_core import MemoryBank
 from titans_core.errors import ClosedMemoryError, InvalidSpecError, InvalidTenantError
-from titans_core.recalling.associative import token_weights
+from titans_core.retrieval.associative import token_weights
 
 QUESTION = "What is the password of this house?"
 PEOPLE = ["Ada", "Tom", "Zoe", "Jonas", "Mireille", "Kofi", "Ingrid", "Pavel", "Aiko", "Rosa"]
@@ -59,7 +59,7 @@ def fill(path, reader, count):
     names = confusable_names(count)
     assert len(set(names)) == count
     recorded = RecordedReader(reader, [("", QUESTION), *(("", password(name)) for name in names)])
-    bank = MemoryBank(path, reader=recorded, awake=50)
+    bank = MemoryBank(path, reader=recorded, max_open=50)
     for name in names:
         bank.tenant(name).memorize(password(name), id="password")
     return bank, names
@@ -87,7 +87,7 @@ def statements(count):
 
 def surprises(memory, reader, texts):
     """What a snooper would look at: how well the weights predict each text, and how like it is what they recall."""
-    cache = memory._cache
+    cache = memory._learned.learner
     known = [-float(token_weights(cache.spec, cache.state, reading.keys).mean()) for reading in reader.read(texts)]
     recalled = [max((recall.similarity for recall in memory.recall(text)), default=0.0) for text in texts]
     return np.array(known), np.array(recalled)
@@ -146,7 +146,7 @@ def test_another_tenants_weights_do_not_tell_what_was_stored_of_seven_hundred(re
 
 
 def test_memories_sleep_when_there_are_too_many_and_wake_when_they_are_used(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader, awake=2) as bank:
+    with MemoryBank(tmp_path / "memory.db", reader=reader, max_open=2) as bank:
         memories = {name: bank.tenant(name) for name in ("a", "b", "c", "d")}
         for name, memory in memories.items():
             memory.memorize(password(name))
@@ -154,8 +154,8 @@ def test_memories_sleep_when_there_are_too_many_and_wake_when_they_are_used(read
         for _ in range(3):
             for name in "abcd":
                 assert bank.tenant(name).recall(QUESTION).best.text == password(name)
-        assert [memory._asleep for memory in memories.values()] == [True, True, False, False]
-        memories["a"].rest()  # again is no error
+        assert [memory._learned.suspended for memory in memories.values()] == [True, True, False, False]
+        memories["a"].suspend()  # again is no error
         assert memories["a"].memorize("One more.").learned  # it need not be asked for to wake
         assert not memories["a"].closed
     with pytest.raises(ClosedMemoryError):
@@ -163,19 +163,19 @@ def test_memories_sleep_when_there_are_too_many_and_wake_when_they_are_used(read
 
 
 def test_a_sleeping_memory_remembers_what_it_recalled(reader, tmp_path):
-    with MemoryBank(tmp_path / "memory.db", reader=reader, awake=1) as bank:
+    with MemoryBank(tmp_path / "memory.db", reader=reader, max_open=1) as bank:
         alice = bank.tenant("alice")
         alice.memorize("I prefer tea.")
         alice.recall("What do I prefer?")
         alice.memorize("I live in Cork.")  # so that there is something to save
         bank.tenant("bob")
         assert alice.recall("Where do I live?").best.text == "I live in Cork."
-        assert sorted(alice._cache.recalled.values()) == [1, 1]
+        assert sorted(alice._learned.learner.recalled.values()) == [1, 1]
 
 
 def test_one_memory_may_be_awake_at_least(reader):
-    with pytest.raises(InvalidSpecError, match="awake"):
-        MemoryBank(":memory:", reader=reader, awake=0)
+    with pytest.raises(InvalidSpecError, match="max_open"):
+        MemoryBank(":memory:", reader=reader, max_open=0)
 
 
 def test_a_forgotten_tenant_is_as_new(reader, tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from soundness import equals_a_replay
 
 from titans_core import TitansMemory, Turn
-from titans_core.episodes.sqlite import database
-from titans_core.episodes.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from titans_core.writing import read_passages
+from titans_core.memory.ingest import read_passages
+from titans_core.storage.sqlite import database
+from titans_core.storage.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 OLD = {
     "alice": [
@@ -52,7 +52,7 @@ def test_only_the_migrations_that_a_file_lacks_are_run(path, reader, monkeypatch
     for _ in range(2):  # the second time there is nothing to do
         with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
             assert [turn.text for turn in memory.turns()] == ["The key is under the mat."]
-            assert memory._log._connection.execute("SELECT * FROM remarks").fetchall() == [("migrated",)]
+            assert memory._learned.log._connection.execute("SELECT * FROM remarks").fetchall() == [("migrated",)]
     assert pragma(path, "user_version") == len(MIGRATIONS) + 1
 
 
@@ -65,7 +65,10 @@ def test_a_migration_that_fails_changes_nothing(path, reader, monkeypatch):
     assert pragma(path, "user_version") == len(MIGRATIONS)
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         assert len(memory.turns()) == 1
-        assert memory._log._connection.execute("SELECT * FROM sqlite_schema WHERE name = 'remarks'").fetchall() == []
+        assert (
+            memory._learned.log._connection.execute("SELECT * FROM sqlite_schema WHERE name = 'remarks'").fetchall()
+            == []
+        )
 
 
 @pytest.fixture
@@ -108,8 +111,8 @@ def test_a_file_of_version_2_is_the_same_memory(old, reader, tmp_path):
             TitansMemory.open(tmp_path / "new.db", tenant=name, reader=reader) as new,
         ):
             assert memory.turns() == turns
-            assert memory._log.head().epoch == 4
-            assert memory._log.rehearsals() == ((3, [1, 3]) if name == "alice" else (0, []))
+            assert memory._learned.log.head().epoch == 4
+            assert memory._learned.log.rehearsals() == ((3, [1, 3]) if name == "alice" else (0, []))
             assert equals_a_replay(memory)
             new.memorize_many(turns)
             if name != "alice":  # who has rehearsed
@@ -122,8 +125,10 @@ def test_a_file_of_version_2_is_the_same_memory(old, reader, tmp_path):
 def test_a_file_of_version_2_gives_no_position_twice_and_keeps_no_words_but_the_turns(old, reader):
     with TitansMemory.open(old, tenant="silent", reader=reader) as memory:
         memory.memorize("Good morning.", id="morning")
-        assert memory._log.position_of("morning") == 6
-        tables = memory._log._rows("SELECT name FROM sqlite_schema WHERE name LIKE 'words%' OR name LIKE 'old%'")
+        assert memory._learned.log.position_of("morning") == 6
+        tables = memory._learned.log._rows(
+            "SELECT name FROM sqlite_schema WHERE name LIKE 'words%' OR name LIKE 'old%'"
+        )
         assert tables == []
 
 
@@ -133,4 +138,4 @@ def test_a_file_of_version_2_whose_turns_were_all_forgotten_gives_no_position_tw
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
     with TitansMemory.open(old, tenant="alice", reader=reader) as memory:
         memory.memorize("Good morning.", id="morning")
-        assert memory._log.position_of("morning") == 6
+        assert memory._learned.log.position_of("morning") == 6

@@ -21,7 +21,7 @@ from titans_core.neural import (
     dump_state,
     load_state,
     read,
-    saving,
+    serialization,
     surprise,
     write,
     write_sequentially,
@@ -245,7 +245,7 @@ def test_a_state_of_another_spec_is_refused_and_the_message_shows_that_spec():
 
 
 def test_a_state_of_another_format_is_refused(monkeypatch):
-    monkeypatch.setattr(saving, "FORMAT", "999")
+    monkeypatch.setattr(serialization, "FORMAT", "999")
     other = dump_state(SAVED, STATE)
     assert identical(load_state(SAVED, other)[0], STATE)
     monkeypatch.undo()

@@ -4,8 +4,8 @@ import pytest
 from tiny_model import write_gguf
 
 from titans_core.errors import EmptyTurnError, InvalidQueryError
-from titans_core.reading import CausalReader
-from titans_core.recitation.next_state import NextStateMemory
+from titans_core.readers import CausalReader
+from titans_core.recitation.baselines.next_state import NextStateMemory
 
 CODE = "The secret code is X-8-DELTA-9."
 FACTS = [

@@ -14,9 +14,9 @@ import titans_core
 import titans_langchain
 import titans_llamaindex
 from titans_core import TitansMemory
-from titans_core.episodes import Snapshot
 from titans_core.errors import CorruptStateError, TitansError
-from titans_core.neural.saving import unseal
+from titans_core.neural.serialization import unseal
+from titans_core.storage import Snapshot
 
 PACKAGES = [Path(package.__file__).parent for package in (titans_core, titans_langchain, titans_llamaindex)]
 SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
@@ -96,9 +96,9 @@ def test_a_snapshot_that_is_no_snapshot_is_learned_again(reader, tmp_path):
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         memory.memorize_many(TURNS)
         expected = memory.recall("Where did Ada move?")
-        memory._cache.save_snapshot()
-        with memory._log.transaction():
-            [snapshot] = memory._log._rows("SELECT position, epoch, spec FROM snapshots")
-            memory._log.save_snapshot(Snapshot(*snapshot, pickle.dumps(Bomb())))
+        memory._learned.learner.save_snapshot()
+        with memory._learned.log.transaction():
+            [snapshot] = memory._learned.log._rows("SELECT position, epoch, spec FROM snapshots")
+            memory._learned.log.save_snapshot(Snapshot(*snapshot, pickle.dumps(Bomb())))
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         assert memory.recall("Where did Ada move?") == expected

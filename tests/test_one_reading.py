@@ -13,9 +13,9 @@ import pytest
 import torch
 from reading_on import codes, conversation
 
-from titans_core.reading import encoder as encoder_module
-from titans_core.reading.precision import full_precision
-from titans_core.reading.quantization import import_bitsandbytes
+from titans_core.readers import encoder as encoder_module
+from titans_core.readers.precision import full_precision
+from titans_core.readers.quantization import import_bitsandbytes
 
 EQUAL = 0.999
 """The share of equal 4-bit codes that is promised; the last bit of a float rounds the rest otherwise."""
@@ -44,7 +44,7 @@ def share_equal(one, other):
 
 @pytest.mark.parametrize("batch", [2, 8, 32])
 def test_in_a_batch_a_text_reads_as_alone(encoder, alone, batch, monkeypatch):
-    monkeypatch.setattr(encoder_module, "BATCH", batch)
+    monkeypatch.setattr(encoder_module, "READ_BATCH", batch)
     assert share_equal(codes(encoder.read(*conversation())), alone) >= EQUAL
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_core.reading import split_passages
-from titans_core.reading.passages import CHARACTERS, WORDS
+from titans_core.readers import split_passages
+from titans_core.readers.passages import MAX_PASSAGE_BYTES, TARGET_WORDS
 
 
 @given(st.text(max_size=3000))
@@ -23,8 +23,8 @@ def test_no_character_but_white_space_is_lost(text):
 def test_passages_stay_within_their_bounds(parts):
     text = " ".join(parts)
     for passage in split_passages(text):
-        assert passage.end - passage.start <= CHARACTERS
-        assert len(passage.of(text).split()) <= WORDS
+        assert passage.end - passage.start <= MAX_PASSAGE_BYTES
+        assert len(passage.of(text).split()) <= TARGET_WORDS
 
 
 def test_a_short_turn_is_one_passage():

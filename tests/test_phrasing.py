@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_core.recalling.phrasing import asking, tells_time, wants_time
+from titans_core.retrieval.english import question_share, tells_time, wants_time
 
 
 @pytest.mark.parametrize(
@@ -21,17 +21,17 @@ from titans_core.recalling.phrasing import asking, tells_time, wants_time
     ],
 )
 def test_the_share_of_a_text_that_asks(text, share):
-    assert asking(text) == pytest.approx(share)
+    assert question_share(text) == pytest.approx(share)
 
 
 @given(st.text())
 def test_the_share_is_a_share(text):
-    assert 0 <= asking(text) <= 1
+    assert 0 <= question_share(text) <= 1
 
 
 def test_a_long_text_takes_no_longer_than_its_length():
     start = time.perf_counter()
-    asking("word " * 200_000)
+    question_share("word " * 200_000)
     assert time.perf_counter() - start < 2  # the square of a million characters would take hours
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from titans_core import TitansMemory, plots
+from titans_core import TitansMemory, figures
 from titans_core.errors import InvalidQueryError, UnwritableError
-from titans_core.history import replay
+from titans_core.figures.curves import _related
+from titans_core.figures.history import replay
+from titans_core.figures.panels import running_median
+from titans_core.figures.style import new_figure, plain
 from titans_core.neural import MemorySpec
-from titans_core.plots.curves import _related
-from titans_core.plots.panels import running_median
-from titans_core.plots.style import new_figure, plain
 
 TALK = [
     ("Ada", "My brother Tom broke his arm while climbing."),
@@ -45,7 +45,7 @@ def talk(reader, tmp_path_factory):
 @pytest.fixture(scope="module")
 def history(talk):
     # The gate is as narrow as it must be for a talk of twelve turns to have some on both sides.
-    return replay(talk._log, replace(talk._cache.spec, gate=0.98), repeats={6})
+    return replay(talk._learned.log, replace(talk._learned.learner.spec, gate=0.98), repeats={6})
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def recollection(talk):
 @pytest.fixture
 def draw(history, recollection):
     def draw(name):
-        return plots.dashboard(history, recollection) if name == "dashboard" else getattr(plots, name)(history)
+        return figures.dashboard(history, recollection) if name == "dashboard" else getattr(figures, name)(history)
 
     return draw
 
@@ -106,7 +106,7 @@ def test_the_band_of_tokens_holds_the_middle_80_percent(draw, history):
 
 
 def test_without_a_gate_the_picture_says_so(history):
-    figure = plots.surprise_over_time(replace(history, gate=0.0))
+    figure = figures.surprise_over_time(replace(history, gate=0.0))
     assert "no gate" in figure.get_suptitle()
     assert not [one for one in figure.axes[1].get_lines() if one.get_linestyle() == "--"]
 
@@ -114,7 +114,7 @@ def test_without_a_gate_the_picture_says_so(history):
 def test_a_turn_that_is_learned_in_part_is_told_apart(history):
     learned = history.learned.copy()
     learned[2] = 0.5
-    figure = plots.surprise_over_time(replace(history, learned=learned))
+    figure = figures.surprise_over_time(replace(history, learned=learned))
     values = line(figure.axes[1], "in part (1)")[1]
     assert np.flatnonzero(np.isfinite(values)).tolist() == [2]
 
@@ -150,7 +150,7 @@ def test_the_heat_map_s_title_counts_the_bands_that_change():
         moved = replace(history.first_order, updates=updates)
         numbers = np.arange(20) + 1
         shown = replace(history, positions=numbers, numbers=numbers, tokens=numbers, first_order=moved)
-        return plots.update_heat_map(shown).get_suptitle().replace("\n", " ")
+        return figures.update_heat_map(shown).get_suptitle().replace("\n", " ")
 
     assert "22 of 24 bands of layer 1 at first, on 1 in the end" in title(updates)
     assert "22 of 24 bands of a layer, from first to last" in title(np.ones((20, 48)))
@@ -194,7 +194,7 @@ def test_forgetting_is_the_history_s_by_age(draw, history):
 def test_the_title_says_when_an_answer_is_halved(history):
     ages = np.arange(12)[::-1]
     halved = replace(history.forgetting, ages=ages, kept=np.ones(12), decayed=0.9**ages)
-    title = plots.effect_of_forgetting(replace(history, forgetting=halved)).get_suptitle().replace("\n", " ")
+    title = figures.effect_of_forgetting(replace(history, forgetting=halved)).get_suptitle().replace("\n", " ")
     assert "after more than 10 turns with everything kept, after 7 turns forgetting 1% a write" in title
 
 
@@ -222,7 +222,7 @@ def test_the_dashboard_shows_how_the_weights_grow(draw, history):
 
 def test_a_memory_that_learned_nothing_is_drawn_at_zero(history):
     nothing = replace(history, fullness=np.zeros(12), norm=np.zeros(12), learned=np.zeros(12))
-    assert panels(plots.dashboard(nothing))["4  Weights"].get_ylim() == (0, 1)
+    assert panels(figures.dashboard(nothing))["4  Weights"].get_ylim() == (0, 1)
 
 
 def test_the_dashboard_shows_the_parts_of_each_score(draw, recollection):
@@ -247,14 +247,14 @@ def test_the_dashboard_shows_the_parts_of_each_score(draw, recollection):
 
 def test_the_dashboard_s_title_counts_what_was_learned(history):
     learned = np.array([0.5, 0.25, *[1.0] * 7, 0.0, 0.0, 0.0])
-    assert "in 12 turns, 7 learned and 2 in part, 3 not" in plots.dashboard(
+    assert "in 12 turns, 7 learned and 2 in part, 3 not" in figures.dashboard(
         replace(history, learned=learned)
     ).get_suptitle().replace("\n", " ")
 
 
 @pytest.mark.parametrize("empty", [True, False])
 def test_the_dashboard_is_drawn_without_a_recall(history, recollection, empty):
-    figure = plots.dashboard(history, replace(recollection, recalls=()) if empty else None)
+    figure = figures.dashboard(history, replace(recollection, recalls=()) if empty else None)
     assert [text.get_text() for text in panels(figure)["5  Recall"].texts] == ["Nothing was recalled."]
 
 
@@ -286,15 +286,15 @@ def test_pictures_need_a_turn(history):
     empty = replay([], MemorySpec(16))
     for name in NAMES:
         with pytest.raises(InvalidQueryError, match="no turn"):
-            getattr(plots, name)(empty)
+            getattr(figures, name)(empty)
 
 
 def test_a_turn_with_words_is_enough(talk):
-    first = next(talk._log.records(after=0, keys=True))
+    first = next(talk._learned.log.records(after=0, keys=True))
     silent = replace(first, position=0, passages=())
     for records in ([first], [silent, first, silent]):
         for name in NAMES:
-            figure = getattr(plots, name)(replay(records, talk._cache.spec))
+            figure = getattr(figures, name)(replay(records, talk._learned.learner.spec))
             assert "nan" not in figure.get_suptitle()
         figure.draw_without_rendering()
 
@@ -319,7 +319,9 @@ def test_any_text_can_be_drawn(text, drawn):
 
 
 def test_equal_figures_are_equal_files_without_a_date(draw, tmp_path):
-    saved = [plots.save(draw("effect_of_forgetting"), tmp_path / folder, "picture") for folder in ("one", "two/three")]
+    saved = [
+        figures.save(draw("effect_of_forgetting"), tmp_path / folder, "picture") for folder in ("one", "two/three")
+    ]
     for first, second in zip(*saved, strict=True):
         assert first.read_bytes() == second.read_bytes()
     png, svg = saved[0]
@@ -334,4 +336,4 @@ def test_equal_figures_are_equal_files_without_a_date(draw, tmp_path):
 def test_a_folder_that_cannot_be_made_is_our_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnwritableError, match="choose another folder"):
-        plots.save(new_figure(2, 2, "", ""), tmp_path / "file" / "folder", "picture")
+        figures.save(new_figure(2, 2, "", ""), tmp_path / "file" / "folder", "picture")

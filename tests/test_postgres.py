@@ -12,8 +12,6 @@ import psycopg
 import pytest
 from postgres import PASSWORD
 
-from titans_core.episodes import Filters, Snapshot, open_log, stored_tenants
-from titans_core.episodes.postgres import database, schema
 from titans_core.errors import (
     CorruptMemoryError,
     ForeignFileError,
@@ -25,6 +23,8 @@ from titans_core.errors import (
     UnsupportedUrlError,
     UnwritableError,
 )
+from titans_core.storage import Filters, Snapshot, open_log, stored_tenants
+from titans_core.storage.postgres import database, schema
 from titans_core.testing.samples import DIM, append, passage, turn
 
 TENANTS_OWN = ("turns", "passages", "keys", "snapshots", "rehearsals")
@@ -382,7 +382,7 @@ def test_tables_that_are_gone_are_an_error(log, postgres_url):
 def test_without_the_extra_the_error_names_it(missing):
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
-        "from titans_core.episodes import open_log\n"
+        "from titans_core.storage import open_log\n"
         "open_log('postgresql://nobody@/nothing', 'alice', reader='r', dim=8)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100)

@@ -84,7 +84,7 @@ def test_tenants_of_a_bank_share_nothing_but_the_server(postgres_url, reader):
 
 def test_it_sleeps_and_wakes_with_the_password_it_was_given(memory):
     memory.memorize("The key is under the mat.")
-    memory.rest()
+    memory.suspend()
     assert memory.recall("Where is the key?").best.text == "The key is under the mat."
 
 

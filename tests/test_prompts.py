@@ -96,7 +96,7 @@ def test_a_label_can_be_explained(memory):
     assert f"{found.probability:.2f}" in found.explain()
     assert all(name in found.explain() for name in found.reasons)
     assert memory.recall("What?", speaker="nobody").explain() == "none: nothing is stored that could answer this."
-    assert replace(found, probability=None, among=None, reasons={}).explain() == f"{found.confidence}."
+    assert replace(found, probability=None, probability_top3=None, reasons={}).explain() == f"{found.confidence}."
 
 
 def test_relevance_is_the_probability_for_the_first_and_falls_with_the_shares():

@@ -7,7 +7,7 @@ import torch
 
 from titans_core import TitansMemory
 from titans_core.errors import ModelNotFoundError, QuantizationError
-from titans_core.reading import DEFAULT_MODEL, EncoderReader, find_model, load_reader
+from titans_core.readers import DEFAULT_MODEL, EncoderReader, find_model, load_reader
 
 TEXTS = ["The secret code is X-8-DELTA-9.", "I moved to Lisbon in March, near the river.", "Tea."]
 

@@ -7,8 +7,8 @@ import pytest
 
 from titans_core import Confidence, TitansMemory, Turn
 from titans_core.errors import InvalidQueryError
-from titans_core.recalling.fusion import Parts, Weights, fuse, strongest
-from titans_core.recalling.speakers import named_speakers
+from titans_core.retrieval.english import named_speakers
+from titans_core.retrieval.fusion import Parts, Weights, fuse, group_top_mean
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 FACTS = [
@@ -169,7 +169,7 @@ def test_without_differences_no_part_decides():
 
 
 def test_a_session_stands_by_its_three_strongest_turns():
-    found = strongest(np.array([1.0, 5.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 0, 0]))
+    found = group_top_mean(np.array([1.0, 5.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 0, 0]))
     assert found.tolist() == [3.0, 5.0, 3.0, 3.0, 3.0]
 
 
@@ -204,6 +204,6 @@ def test_a_time_in_the_question_is_matched_against_the_turns_dates(memory):
 def test_only_turns_of_the_same_session_are_neighbours(memory):
     for number, session in enumerate(["a", "b", "a", "b", "a"]):
         memory.memorize(f"Turn {number}", session=session)
-    turns = memory._cache.index.turns()
+    turns = memory._learned.learner.index.turns()
     assert turns.before.tolist() == [-1, -1, 0, 1, 2]
     assert turns.after.tolist() == [2, 3, 4, -1, -1]

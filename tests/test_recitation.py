@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from titans_core.errors import InvalidQueryError
-from titans_core.recitation.facts import make_exam
+from titans_core.recitation.exam.facts import make_exam
 from titans_core.recitation.recitation import Recitation, Recited
 
 EXAM = make_exam(8, negatives=6)
@@ -35,7 +35,7 @@ def recited(taught):
 def continued(taught):
     """What follows beginnings, right and wrong ones."""
     beginnings = [*(fact.beginning for fact in EXAM.facts[:4]), *DIFFERENT, TEXTS[0], TOO_MUCH]
-    return dict(zip(beginnings, (one.text for one in taught.continue_many(beginnings)), strict=True))
+    return dict(zip(beginnings, (one.text for one in taught.complete_many(beginnings)), strict=True))
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_many_questions_are_answered_as_one_by_one(taught):
 
 
 def test_no_question_has_no_answer(taught):
-    assert taught.ask_many([]) == taught.continue_many([]) == taught.recite([]) == []
+    assert taught.ask_many([]) == taught.complete_many([]) == taught.recite([]) == []
 
 
 def test_a_fact_goes_on_after_its_exact_beginning(continued):
@@ -107,7 +107,7 @@ def test_a_fact_that_was_said_to_its_end_has_no_more(continued):
 
 def test_a_beginning_is_continued_alone_as_among_others(taught, continued):
     beginning = EXAM.facts[2].beginning
-    assert taught.continue_(beginning).text == continued[beginning]
+    assert taught.complete(beginning).text == continued[beginning]
 
 
 def test_each_fact_is_found_by_its_own_words(taught):
@@ -125,7 +125,7 @@ def test_questions_that_nothing_answers_leave_the_gate_closed(taught, kind):
 
 def test_for_an_unrelated_question_the_language_model_is_not_even_asked(taught, forwards):
     assert taught.ask(FOREIGN).text is None
-    assert taught.continue_("The capital of Egypt is").text is None
+    assert taught.complete("The capital of Egypt is").text is None
     assert forwards == []
 
 
@@ -138,13 +138,13 @@ def test_while_the_gate_is_closed_the_language_models_logits_are_those_without_a
 def test_an_empty_memory_recites_nothing(llm, reader, forwards):
     empty = Recitation(llm, reader)
     assert len(empty) == empty.nbytes == empty.learn([]) == 0
-    assert empty.ask(FOREIGN) == empty.continue_("The sky") == Recited(None, 0.0)
+    assert empty.ask(FOREIGN) == empty.complete("The sky") == Recited(None, 0.0)
     assert forwards == []
 
 
 def test_without_a_question_there_is_nothing_to_recite(taught, llm, reader):
     for recitation in (taught, Recitation(llm, reader)):
-        for recite in (recitation.ask, recitation.continue_):
+        for recite in (recitation.ask, recitation.complete):
             for nothing in ("", " \n"):
                 with pytest.raises(InvalidQueryError, match="give one"):
                     recite(nothing)

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from titans_core.recitation import gate
-from titans_core.recitation.facts import STRANGERS
+from titans_core.recitation.exam.facts import STRANGERS
 from titans_core.recitation.gate import address_threshold, familiarity_threshold
-from titans_core.recitation.recitation import strangeness
+from titans_core.recitation.recitation import surprisal_given
 
 FITTED = [(address_threshold, gate._ADDRESS), (familiarity_threshold, gate._FAMILIARITY)]
 FACT = "Ben Rossi works as a welder."
@@ -40,11 +40,11 @@ def test_between_two_fitted_numbers_lies_what_is_between_their_thresholds(thresh
 
 def test_a_name_that_a_fact_does_not_hold_makes_a_question_strange(llm):
     own, *others = (
-        strangeness(llm, FACT, f"What does {name} do for a living?") for name in ("Ben Rossi", *STRANGERS[:3])
+        surprisal_given(llm, FACT, f"What does {name} do for a living?") for name in ("Ben Rossi", *STRANGERS[:3])
     )
     assert 1 <= own < min(others)
 
 
 def test_the_least_strangeness_is_one_and_one_word_has_one(llm):
-    assert strangeness(llm, FACT, FACT) >= 1
-    assert strangeness(llm, FACT, "Ben") >= 1
+    assert surprisal_given(llm, FACT, FACT) >= 1
+    assert surprisal_given(llm, FACT, "Ben") >= 1

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from titans_core.errors import CorruptStateError
-from titans_core.recitation import saving
-from titans_core.recitation.facts import make_exam
+from titans_core.recitation import serialization
+from titans_core.recitation.exam.facts import make_exam
 from titans_core.recitation.recitation import Recitation
-from titans_core.recitation.saving import load_weights, save_weights
+from titans_core.recitation.serialization import load_weights, save_weights
 
 EXAM = make_exam(4)
 TEXTS = [fact.text for fact in EXAM.facts]
@@ -156,7 +156,7 @@ def test_files_of_other_programs_are_refused(other, tmp_path):
 def test_a_file_in_another_format_is_refused(taught, other, tmp_path, monkeypatch):
     path = tmp_path / "weights"
     with monkeypatch.context() as later:
-        later.setattr(saving, "FORMAT", "recitation-2")
+        later.setattr(serialization, "FORMAT", "recitation-2")
         taught.save(path)
     assert_refused(other, path)
 
@@ -174,7 +174,7 @@ def test_weights_that_were_learned_with_other_models_are_refused(path, other, tm
 def test_a_changed_number_of_facts_is_noticed(path, other, tmp_path):
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    about = {**json.loads(header["__metadata__"]["titans"]), "let_go": 7}
+    about = {**json.loads(header["__metadata__"]["titans"]), "evicted": 7}
     save_file(load_weights(path)[0], tmp_path / "weights", metadata={"titans": json.dumps(about)})
     assert_refused(other, tmp_path / "weights")
 
@@ -192,7 +192,7 @@ def test_a_sealed_file_that_lacks_something_is_refused(path, other, tmp_path):
     half = {name: tensor for name, tensor in tensors.items() if name != "address.keys"}
     fewer = {**about, "hashes": about["hashes"][:1]}
     said = other.recite([0])
-    for forged in (({}, {}), (half, about), (tensors, rest), (tensors, fewer), (tensors, {**about, "let_go": None})):
+    for forged in (({}, {}), (half, about), (tensors, rest), (tensors, fewer), (tensors, {**about, "evicted": None})):
         save_weights(tmp_path / "forged", *forged)
         with pytest.raises(CorruptStateError, match="Learn"):
             other.load(tmp_path / "forged")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from titans_core import TitansMemory, Turn
-from titans_core.cache import Cache
+from titans_core.memory.learner import Learner
 
 TURNS = [
     Turn(text, speaker=speaker, session=session)
@@ -39,8 +39,8 @@ def asked(memory):
 
 def replayed(memory):
     """The cache that replaying the whole log gives."""
-    memory._log._connection.execute("DELETE FROM snapshots")
-    return Cache(memory._log, memory._cache.spec)
+    memory._learned.log._connection.execute("DELETE FROM snapshots")
+    return Learner(memory._learned.log, memory._learned.learner.spec)
 
 
 def test_recall_is_the_same_after_reopening(tmp_path, reader):
@@ -85,22 +85,22 @@ def test_weights_that_are_missing_older_or_damaged_are_rebuilt(path, reader, dam
     connection.close()
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         assert asked(memory) == expected
-        assert memory._cache._saved == 0  # rebuilt, not loaded
+        assert memory._learned.learner._saved == 0  # rebuilt, not loaded
 
 
 def test_a_good_snapshot_is_used_and_only_the_rest_is_replayed(path, reader):
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
-        assert memory._cache._saved == len(TURNS)
+        assert memory._learned.learner._saved == len(TURNS)
         memory.memorize("One more turn.")
-        memory._cache._saved = len(TURNS) + 1  # pretend it was saved, so that closing does not
+        memory._learned.learner._saved = len(TURNS) + 1  # pretend it was saved, so that closing does not
         expected = asked(memory)
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
-        assert memory._cache._saved == len(TURNS)
+        assert memory._learned.learner._saved == len(TURNS)
         assert asked(memory) == expected
 
 
 def test_snapshots_are_taken_while_memorizing(tmp_path, reader, monkeypatch):
-    monkeypatch.setattr("titans_core.memory.SNAPSHOT_EVERY", 4)
+    monkeypatch.setattr("titans_core.memory.memory.SNAPSHOT_EVERY", 4)
     path = tmp_path / "memory.db"
     memory = TitansMemory.open(path, tenant="alice", reader=reader)
     for turn in TURNS:
@@ -113,14 +113,14 @@ def test_snapshots_are_taken_while_memorizing(tmp_path, reader, monkeypatch):
 
 def test_weights_equal_a_replay_of_the_log(path, reader):
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
-        memory.memorize("Written alone, after the batch.")
+        memory.memorize("Generation alone, after the batch.")
         memory.forget(speaker="assistant")
         memory.memorize("And another one.", speaker="user")
         fresh = replayed(memory)
-        assert torch.equal(fresh.state.inverse, memory._cache.state.inverse)
-        assert torch.equal(fresh.state.key_sum, memory._cache.state.key_sum)
-        np.testing.assert_array_equal(fresh.index.turns().surprise, memory._cache.index.turns().surprise)
-        np.testing.assert_array_equal(fresh.index.passages().columns, memory._cache.index.passages().columns)
+        assert torch.equal(fresh.state.inverse, memory._learned.learner.state.inverse)
+        assert torch.equal(fresh.state.key_sum, memory._learned.learner.state.key_sum)
+        np.testing.assert_array_equal(fresh.index.turns().surprise, memory._learned.learner.index.turns().surprise)
+        np.testing.assert_array_equal(fresh.index.passages().columns, memory._learned.learner.index.passages().columns)
 
 
 def test_two_open_memories_of_one_file_see_each_other(path, reader):
@@ -135,4 +135,4 @@ def test_two_open_memories_of_one_file_see_each_other(path, reader):
         two.memorize("The spare key is with Maria.")
         assert [r.text for r in one.recall("Who has the spare key?", k=1)] == ["The spare key is with Maria."]
         assert asked(one) == asked(two)
-        assert torch.equal(one._cache.state.inverse, two._cache.state.inverse)
+        assert torch.equal(one._learned.learner.state.inverse, two._learned.learner.state.inverse)

@@ -10,10 +10,10 @@ from sentence_transformers import CrossEncoder
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from titans_core import Confidence, Turn
-from titans_core.confidence.evidence import Evidence
-from titans_core.confidence.reranking import CrossEncoderReranker
+from titans_core.confidence.cross_encoder import CrossEncoderReranker
+from titans_core.confidence.strategy import Evidence
 from titans_core.errors import InvalidQueryError, ModelNotFoundError, ReaderError
-from titans_core.reading import DEFAULT_MODEL, find_model
+from titans_core.readers import DEFAULT_MODEL, find_model
 from titans_core.types import Recall
 
 QUERY = "Where does Anna work?"
@@ -71,7 +71,7 @@ def test_the_order_follows_the_models_own_scores(path):
     assert verdict.reasons["reranker"] == pytest.approx(scores[order[0]], abs=1e-6)
     assert verdict.reasons["margin"] == pytest.approx(scores[order[0]] - scores[order[1]], abs=1e-6)
     assert verdict.probability is None
-    assert verdict.among is None
+    assert verdict.probability_top3 is None
 
 
 def test_the_label_follows_the_best_score(path):

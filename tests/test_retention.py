@@ -7,7 +7,7 @@ import torch
 from titans_core import TitansMemory
 from titans_core.errors import InvalidSpecError
 from titans_core.neural import Decay, LeastSquares, MemorySpec, MemoryState, write
-from titans_core.recalling.associative import associative_scores
+from titans_core.retrieval.associative import associative_scores
 
 FACTS = [f"The gate code of house {number} is {number * 37}." for number in range(12)]
 
@@ -20,7 +20,7 @@ def answer(memory, fact):
 def test_faded_weights_answer_less_to_what_is_old(reader):
     with (
         TitansMemory.open(":memory:", tenant="keeps", reader=reader) as keeps,
-        TitansMemory.open(":memory:", tenant="fades", reader=reader, keep=0.7) as fades,
+        TitansMemory.open(":memory:", tenant="fades", reader=reader, retention=0.7) as fades,
     ):
         for memory in (keeps, fades):
             for fact in FACTS:  # one by one, so that both read the same
@@ -55,7 +55,7 @@ def test_the_answer_is_that_of_the_faded_least_squares_problem():
         query.float().numpy(),
         np.ones(1, np.float32),
         lengths=columns.norm(dim=1).float().numpy(),
-        fading=np.array(faded, np.float32),
+        retention_factors=np.array(faded, np.float32),
         passages=np.ones(count, np.int32),
     )
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -64,15 +64,15 @@ def test_the_answer_is_that_of_the_faded_least_squares_problem():
 def test_opened_with_another_retention_the_weights_are_relearned(reader, tmp_path):
     states = []
     for keep in (1.0, 0.9, 1.0):
-        with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader, keep=keep) as memory:
+        with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader, retention=keep) as memory:
             if not memory.turns():
                 memory.memorize_many(FACTS)
-            states.append(memory._cache.state.inverse)
+            states.append(memory._learned.learner.state.inverse)
     assert torch.equal(states[0], states[2])
     assert not torch.allclose(states[0], states[1])
 
 
 @pytest.mark.parametrize("keep", [0.0, 1.5, -1])
 def test_retention_out_of_range_is_refused(reader, keep):
-    with pytest.raises(InvalidSpecError, match="keep"):
-        TitansMemory.open(":memory:", tenant="alice", reader=reader, keep=keep)
+    with pytest.raises(InvalidSpecError, match="retention"):
+        TitansMemory.open(":memory:", tenant="alice", reader=reader, retention=keep)

@@ -7,8 +7,8 @@ import torch
 
 from titans_core import Turn
 from titans_core.errors import InvalidSpecError
-from titans_core.memory import TitansMemory
-from titans_core.upkeep import SWEEP_SECONDS
+from titans_core.memory.learned_log import SWEEP_SECONDS
+from titans_core.memory.memory import TitansMemory
 
 NOW = datetime.now(UTC)
 OLD = Turn("The gate code was 1234-XYLO.", at=NOW - timedelta(days=100), id="old")
@@ -37,10 +37,10 @@ def test_the_weights_are_those_of_a_memory_that_never_had_it(reader):
         TitansMemory.open(":memory:", tenant="alice", reader=reader) as without,
     ):
         memory.memorize_many([OLD, NEW])
-        memory._swept -= SWEEP_SECONDS + 1  # an hour later
+        memory._learned._swept -= SWEEP_SECONDS + 1  # an hour later
         assert [turn.id for turn in memory.turns()] == ["new"]
         without.memorize(NEW)
-        assert torch.equal(memory._cache.state.inverse, without._cache.state.inverse)
+        assert torch.equal(memory._learned.learner.state.inverse, without._learned.learner.state.inverse)
 
 
 def test_within_the_hour_nothing_is_looked_for(reader):

@@ -33,7 +33,7 @@ def test_what_others_store_does_not_move_a_tenants_recall(bank, reader):
     before = bank.tenant("alice").recall("Who has a boat?", k=5)
     bank.tenant("bob").memorize_many(["boat " * 20, "Who has a boat? Bob has a boat."] * 20)
     assert bank.tenant("alice").recall("Who has a boat?", k=5) == before
-    alice, bob = (bank.tenant(name)._cache.state.inverse for name in ("alice", "bob"))
+    alice, bob = (bank.tenant(name)._learned.learner.state.inverse for name in ("alice", "bob"))
     assert not torch.equal(alice, bob)
 
 
@@ -94,13 +94,13 @@ def test_memory_and_bank_say_which_model_reads(bank, reader):
     assert bank.reader == bank.tenant("alice").reader == reader.fingerprint
 
 
-def test_threads_that_ask_for_one_tenant_get_the_same_memory(reader, tmp_path, monkeypatch):
-    remember = MemoryBank._ask_for
+def test_threads_that_mark_used_one_tenant_get_the_same_memory(reader, tmp_path, monkeypatch):
+    remember = MemoryBank._mark_used
 
     def slow(*args):
         time.sleep(0.1)
         remember(*args)
 
-    monkeypatch.setattr(MemoryBank, "_ask_for", slow)
+    monkeypatch.setattr(MemoryBank, "_mark_used", slow)
     with MemoryBank(tmp_path / "memory.db", reader=reader) as bank, ThreadPoolExecutor(4) as pool:
         assert len(set(map(id, pool.map(bank.tenant, ["alice"] * 4)))) == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_core.recalling.periods import agreement, periods_in
+from titans_core.retrieval.english import date_agreement, periods_in
 
 NOW = datetime(2026, 11, 18, 15, 30, tzinfo=UTC)  # a Wednesday
 
@@ -92,5 +92,5 @@ def test_agreement_is_one_within_and_fades_in_the_week_after():
     [june] = periods_in("in June", now=NOW, first=2026)
     day = 86400.0
     at = np.array([june.start - 1, june.start, june.end - 1, june.end + 3.5 * day, june.end + 8 * day])
-    assert agreement(at, [june]).tolist() == pytest.approx([0, 1, 1, 0.5, 0])
-    assert agreement(at, []).tolist() == [0] * 5
+    assert date_agreement(at, [june]).tolist() == pytest.approx([0, 1, 1, 0.5, 0])
+    assert date_agreement(at, []).tolist() == [0] * 5

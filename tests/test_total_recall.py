@@ -2,7 +2,7 @@
 
 import pytest
 
-from titans_core.recitation import examination, total_recall
+from titans_core.recitation.exam import run, total_recall
 
 KINDS = {"near", "unknown", "unrelated"}
 
@@ -16,8 +16,8 @@ def told():
 @pytest.fixture(scope="module")
 def outcomes(llm, reader, told):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(examination, "OTHERS", 2)
-        patched.setattr(examination, "ANSWER", 4)  # enough for what is begun exactly, and six times as fast
+        patched.setattr(run, "OTHERS", 2)
+        patched.setattr(run, "ANSWER", 4)  # enough for what is begun exactly, and six times as fast
         return list(total_recall(llm, reader, facts=4, questions=2, baseline_steps=4, tell=told.append))
 
 
@@ -72,6 +72,6 @@ def test_each_step_is_told_before_it_is_taken(outcomes, told):
 
 
 def test_without_steps_there_is_no_soft_prompt(llm, reader, monkeypatch):
-    monkeypatch.setattr(examination, "OTHERS", 1)
-    monkeypatch.setattr(examination, "ANSWER", 1)
+    monkeypatch.setattr(run, "OTHERS", 1)
+    monkeypatch.setattr(run, "ANSWER", 1)
     assert [one.name for one in total_recall(llm, reader, facts=1)] == ["recitation", "LLM alone"]

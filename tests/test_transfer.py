@@ -24,11 +24,12 @@ from recorded import RecordedReader
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from titans_core import TitansMemory, Turn, cli
+from titans_core import TitansMemory, Turn
+from titans_core.cli import app as cli
 from titans_core.errors import CorruptMemoryError, ForeignFileError, UnwritableError
-from titans_core.reading import split_passages
-from titans_core.readings import ReadingsWriter
-from titans_core.transfer import readings_beside
+from titans_core.readers import split_passages
+from titans_core.storage.export.readings import ReadingsWriter
+from titans_core.storage.export.turns import readings_path
 
 TURNS = [
     Turn(
@@ -99,18 +100,18 @@ def imported(path, reader):
         assert other.import_(path) == len(TURNS)
         again = path.with_name("again.jsonl")
         other.export(again)
-        return again.read_bytes(), readings_beside(again).read_bytes()
+        return again.read_bytes(), readings_path(again).read_bytes()
 
 
 def both(path):
-    return path.read_bytes(), readings_beside(path).read_bytes()
+    return path.read_bytes(), readings_path(path).read_bytes()
 
 
 def test_an_export_comes_back_whole_and_nothing_is_read_again(original, exported, blind):
     with TitansMemory.open(":memory:", tenant="bob", reader=blind) as other:
         assert other.import_(exported) == len(TURNS)
         assert other.turns() == original.turns() == TURNS
-        assert torch.equal(other._cache.state.inverse, original._cache.state.inverse)
+        assert torch.equal(other._learned.learner.state.inverse, original._learned.learner.state.inverse)
         assert other.import_(exported) == 0  # twice is once
         assert len(other.turns()) == len(TURNS)
     assert imported(exported, blind) == both(exported)
@@ -131,10 +132,10 @@ def test_what_is_forgotten_is_not_exported(recorded, tmp_path):
 
 def test_a_source_may_bring_more_turns_than_it_may_write_in_an_hour(recorded, tmp_path):
     turns = [replace(turn, source="tool:web") for turn in TURNS]
-    with TitansMemory.open(":memory:", tenant="alice", reader=recorded, per_source=None) as memory:
+    with TitansMemory.open(":memory:", tenant="alice", reader=recorded, max_per_source=None) as memory:
         memory.memorize_many(turns)
         memory.export(tmp_path / "turns.jsonl")
-    with TitansMemory.open(":memory:", tenant="bob", reader=recorded, per_source=1) as other:
+    with TitansMemory.open(":memory:", tenant="bob", reader=recorded, max_per_source=1) as other:
         assert other.import_(tmp_path / "turns.jsonl") == len(turns)
 
 
@@ -212,7 +213,7 @@ def test_bytes_that_are_no_text_are_refused(memory, tmp_path):
 
 
 def test_what_comes_late_in_a_file_keeps_all_of_it_out(exported, blind, monkeypatch):
-    monkeypatch.setattr("titans_core.memory.BATCH", 1)
+    monkeypatch.setattr("titans_core.memory.memory.COMMIT_TURNS", 1)
     lines = exported.read_text().split("\n")[:-1]
     exported.write_text("\n".join([*lines[:-1], lines[-1].replace('"d"', '"a"')]))
     with TitansMemory.open(":memory:", tenant="bob", reader=blind) as other:
@@ -270,7 +271,7 @@ class Whatever(RecordedReader):
 
 def test_without_readings_the_turns_are_read(exported, recorded):
     expected = both(exported)
-    readings_beside(exported).unlink()
+    readings_path(exported).unlink()
     assert imported(exported, recorded) == expected
 
 
@@ -289,7 +290,7 @@ def test_readings_of_another_reader_are_not_taken(exported, blind):
 
 @pytest.mark.parametrize("flips", [60, pytest.param(3000, marks=pytest.mark.slow)])
 def test_no_flipped_bit_changes_anything(exported, recorded, flips):
-    expected, path = both(exported), readings_beside(exported)
+    expected, path = both(exported), readings_path(exported)
     chance = random.Random(1)  # noqa: S311 - to be repeated, not to be secret
     header = int.from_bytes(expected[1][:8], "little") + 8
     for number in range(flips):
@@ -300,15 +301,15 @@ def test_no_flipped_bit_changes_anything(exported, recorded, flips):
 
 
 def test_no_truncation_changes_anything(exported, recorded):
-    expected, path = both(exported), readings_beside(exported)
+    expected, path = both(exported), readings_path(exported)
     for end in [*range(20), *range(20, len(expected[1]), 9973)]:
         path.write_bytes(expected[1][:end])
         assert imported(exported, recorded) == expected
 
 
 def test_only_the_turn_whose_reading_is_damaged_is_read_again(exported, original, recorded, blind, tmp_path):
-    path, expected = readings_beside(exported), both(exported)
-    keys = original._log.keys([next(original._log.records(after=0, keys=False)).passages[0].number])[0]
+    path, expected = readings_path(exported), both(exported)
+    keys = original._learned.log.keys([next(original._learned.log.records(after=0, keys=False)).passages[0].number])[0]
     path.write_bytes(expected[1].replace(keys, keys[:-1] + bytes([keys[-1] ^ 1])))
     assert path.read_bytes() != expected[1]
     blind.readings = {("Ada: " + TURNS[0].text): recorded.readings["Ada: " + TURNS[0].text]}
@@ -341,7 +342,7 @@ class Boom:
 )
 def test_another_file_in_the_place_of_the_readings_changes_nothing(exported, recorded, content):
     expected = both(exported)
-    readings_beside(exported).write_bytes(content)
+    readings_path(exported).write_bytes(content)
     assert imported(exported, recorded) == expected
 
 
@@ -380,7 +381,7 @@ def changed(name, function):
     ],
 )
 def test_tensors_that_do_not_fit_each_other_change_nothing(exported, recorded, forge):
-    expected, path = both(exported), readings_beside(exported)
+    expected, path = both(exported), readings_path(exported)
     tensors = load_file(path)
     forge(tensors)
     save_file(tensors, path, metadata=header_of(path))
@@ -410,10 +411,10 @@ def zeros(keys):
     ],
 )
 def test_readings_that_cannot_be_are_not_taken_whatever_their_checksums_say(exported, original, recorded, forge):
-    expected, path = both(exported), readings_beside(exported)
+    expected, path = both(exported), readings_path(exported)
     about = json.loads(header_of(path)["titans"])
     with ReadingsWriter(recorded.dim, exported.parent) as writer:
-        for turn, record in zip(TURNS, original._log.records(after=0, keys=True), strict=True):
+        for turn, record in zip(TURNS, original._learned.log.records(after=0, keys=True), strict=True):
             writer.add(turn, [replace(passage, **forge(passage)) for passage in record.passages])
         writer.save(path, reader=about["reader"], turns_sha256=about["turns_sha256"])
     assert path.read_bytes() != expected[1]
@@ -446,10 +447,10 @@ def failing_at(number, function):
 
 
 STEPS = [
-    ("titans_core.transfer.mkstemp", 1),
-    ("titans_core.transfer.mkstemp", 2),
-    ("titans_core.readings.TemporaryFile", 1),
-    ("titans_core.readings.save_file", 1),
+    ("titans_core._utils.atomic.mkstemp", 1),
+    ("titans_core._utils.atomic.mkstemp", 2),
+    ("titans_core.storage.export.readings.TemporaryFile", 1),
+    ("titans_core.storage.export.readings.save_file", 1),
     ("os.fsync", 1),
     ("os.fsync", 2),
     ("pathlib.Path.replace", 1),
@@ -513,7 +514,7 @@ def test_the_commands_copy_a_memory(reader, tmp_path):
     exporting = run("export", tmp_path / "a.db", file, "--tenant", "alice")
     assert (exporting.exit_code, exporting.stdout) == (
         0,
-        f"4 turns in {file}, their readings in {readings_beside(file)}\n",
+        f"4 turns in {file}, their readings in {readings_path(file)}\n",
     )
     for new in (4, 0):
         importing = run("import", tmp_path / "b.db", file, "--tenant", "bob", "--workers", 2)

@@ -1,4 +1,4 @@
-"""Words finds as SQLite's full-text search finds, in memory, and is the same after it was saved."""
+"""BM25Index finds as SQLite's full-text search finds, in memory, and is the same after it was saved."""
 
 import sqlite3
 import sys
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from titans_core.recalling.words import LONGEST, WORDS, Words
+from titans_core.retrieval.bm25 import MAX_QUERY_WORDS, MAX_STEMMED_CHARS, BM25Index
 
 PASSAGES = [
     "Ada Ada moved her two boats from Exeter to Lisbon last spring.",
@@ -43,7 +43,7 @@ NUMBERS = ["words.sizes", "words.rows", "words.counts", "words.lengths"]
 
 
 def made(passages):
-    words = Words()
+    words = BM25Index()
     for passage in passages:
         words.add(passage)
     return words
@@ -59,10 +59,10 @@ def fts5(passages, query):
             asked = " OR ".join(f'"{word}"' for word in words)
             return database.execute("SELECT rowid, -rank FROM words WHERE words MATCH ?", (asked,)).fetchall()
 
-        frequencies = {word: len(matches([word])) for word in Words().frequencies(query)}
+        frequencies = {word: len(matches([word])) for word in BM25Index().frequencies(query)}
         scores = np.zeros(len(passages))
-        telling = [word for word, count in frequencies.items() if 0 < count < len(passages) / 2]
-        for row, score in matches(telling) if telling else []:
+        informative = [word for word, count in frequencies.items() if 0 < count < len(passages) / 2]
+        for row, score in matches(informative) if informative else []:
             scores[row] = score
     return frequencies, scores
 
@@ -82,7 +82,7 @@ def same(one, other):
 
 
 def restored(tensors):
-    words = Words()
+    words = BM25Index()
     assert words.restore(tensors)
     return words
 
@@ -98,7 +98,7 @@ def test_any_passages_score_as_in_full_text_search(passages, query):
     assert_as_in_fts5(passages, query)
 
 
-@pytest.mark.parametrize("word", ["b" * (LONGEST - 1), "b" * LONGEST, "i", "bs", "bbs"])
+@pytest.mark.parametrize("word", ["b" * (MAX_STEMMED_CHARS - 1), "b" * MAX_STEMMED_CHARS, "i", "bs", "bbs"])
 def test_very_short_and_very_long_words_are_not_stemmed(word):
     assert_as_in_fts5([word, f"{word}s", "Ada", "Tom", "Eve"], word)
 
@@ -129,7 +129,7 @@ def test_composed_and_decomposed_twins_are_the_same_words():
     for code in range(sys.maxunicode + 1):
         text = f"a{chr(code)}b"
         if (twin := unicodedata.normalize("NFD", text)) != text:
-            assert Words().frequencies(text) == Words().frequencies(twin), text
+            assert BM25Index().frequencies(text) == BM25Index().frequencies(twin), text
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_without_words_nothing_is_found():
 
 
 def test_of_a_long_query_the_first_words_are_looked_up():
-    words = made(["number999999", f"number{WORDS - 1}", "number0"])
+    words = made(["number999999", f"number{MAX_QUERY_WORDS - 1}", "number0"])
     found = words.frequencies(" ".join(f"number{number}" for number in range(1_000_000)))
-    assert list(found) == [f"number{number}" for number in range(WORDS)]
+    assert list(found) == [f"number{number}" for number in range(MAX_QUERY_WORDS)]
     assert words.scores(found)[0] == 0
     assert all(words.scores(found)[1:] > 0)
 
@@ -221,11 +221,11 @@ def test_altered_stems_are_refused_or_restored_as_they_stand(data, wrong):
     stems = tensors["words.stems"]
     place = data.draw(st.integers(0, len(stems) - len(wrong)))
     stems[place : place + len(wrong)] = torch.tensor(list(wrong), dtype=torch.uint8)
-    words = Words()
+    words = BM25Index()
     if words.restore(tensors):
         assert same(words.saved(), tensors)
     else:
-        assert same(words.saved(), Words().saved())
+        assert same(words.saved(), BM25Index().saved())
 
 
 @pytest.mark.parametrize("wrong", [b"run\nrun\n", b"\xff\xfe\nru\n", b"run\nfar", b"run far\n"])
@@ -237,6 +237,6 @@ def test_stems_that_are_no_list_of_distinct_words_are_not_restored(wrong):
 
 
 def assert_not_restored(tensors):
-    words = Words()
+    words = BM25Index()
     assert not words.restore(tensors)
-    assert same(words.saved(), Words().saved())
+    assert same(words.saved(), BM25Index().saved())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gguf import GGUFWriter, TokenType
 
-from titans_core.reading import load_causal_lm
+from titans_core.readers import load_causal_lm
 
 WIDTH, LAYERS = 64, 2  # bitsandbytes quantizes 64 weights at a time
 CONTEXT = 64

@@ -4,7 +4,7 @@ import copy
 
 from torch import nn
 
-from titans_core.reading import CausalLM
+from titans_core.readers import CausalLM
 
 
 def unpacked(lm):

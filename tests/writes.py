@@ -31,7 +31,7 @@ WRITES = {
     "update": (lambda memory: memory.update("pin", CHANGED), BEFORE | {"pin": CHANGED}),
     "forget": (lambda memory: memory.forget("pin"), {name: BEFORE[name] for name in ("ada", "boiler")}),
     "consolidate": (lambda memory: memory.consolidate(share=0.5), BEFORE),
-    "snapshot": (lambda memory: memory._cache.save_snapshot(), BEFORE),
+    "snapshot": (lambda memory: memory._learned.learner.save_snapshot(), BEFORE),
 }
 
 
@@ -39,9 +39,9 @@ def store_before(path, reader):
     """A file with the turns of `BEFORE`; its saved weights lack the last one."""
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         for name, text in BEFORE.items():
-            memory._cache.save_snapshot()
+            memory._learned.learner.save_snapshot()
             memory.memorize(text, id=name)
-        memory._cache._saved = len(BEFORE)  # pretend it was saved, so that closing does not
+        memory._learned.learner._saved = len(BEFORE)  # pretend it was saved, so that closing does not
 
 
 def steps_of(name, path, reader, *, stride):

@@ -13,13 +13,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from titans_core import errors
+from titans_core._utils.lazy import lazy_names
 from titans_core.errors import TitansError
-from titans_core.lazy import lazy_names
 from titans_core.types import Confidence, Memorized, Recall, Recollection, Stats, Turn
 
 if TYPE_CHECKING:
-    from titans_core.bank import MemoryBank
-    from titans_core.memory import TitansMemory
+    from titans_core.memory.bank import MemoryBank
+    from titans_core.memory.memory import TitansMemory
 
 __version__ = version("titans-core")
 
@@ -37,7 +37,9 @@ __all__ = [
     "errors",
 ]
 
-__getattr__ = lazy_names(__name__, {"MemoryBank": "titans_core.bank", "TitansMemory": "titans_core.memory"})
+__getattr__ = lazy_names(
+    __name__, {"MemoryBank": "titans_core.memory.bank", "TitansMemory": "titans_core.memory.memory"}
+)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from titans_core.quoting import TAG, quoted
+from titans_core.rendering import TAG, render_recalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LINE = "- {source}: {passage}"
+RECALL_TEMPLATE = "- {source}: {passage}"
 """How a recall stands in a prompt unless another template is given; see `Recollection.as_text`."""
 
 _FIELDS = ("source", "speaker", "date", "id", "text", "passage")
@@ -145,7 +145,7 @@ class Recollection:
         recalls: best first; empty if nothing is stored or no turn passes the filters.
         confidence: the label of `best`.
         probability: in [0, 1], that `best` answers the query; None if the strategy does not say.
-        among: in [0, 1], that one of the first three does; None likewise.
+        probability_top3: in [0, 1], that one of the first three does; None likewise.
         reasons: what the label rests on, by name; which names depends on the strategy.
     """
 
@@ -153,7 +153,7 @@ class Recollection:
     recalls: tuple[Recall, ...]
     confidence: Confidence
     probability: float | None = None
-    among: float | None = None
+    probability_top3: float | None = None
     reasons: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -186,16 +186,16 @@ class Recollection:
         parts = [str(self.confidence)]
         if self.probability is not None:
             parts.append(f"the first recall answers this with a probability of {self.probability:.2f}")
-        if self.among is not None:
-            parts.append(f"one of the first three with {self.among:.2f}")
+        if self.probability_top3 is not None:
+            parts.append(f"one of the first three with {self.probability_top3:.2f}")
         told = ", ".join(f"{name} {value:+.2f}" for name, value in self.reasons.items())
         return "; ".join(parts) + (f" ({told})." if told else ".")
 
-    def as_text(self, template: str = LINE) -> str:
+    def as_text(self, template: str = RECALL_TEMPLATE) -> str:
         """The recalls as a block for a prompt; empty under the label `none`, and without recalls.
 
         Stored text is data: it cannot close the block, begin a line, spell a special token or be invisible (see
-        `titans_core.quoting`), and a later prompt template finds no field of its own in it.
+        `titans_core.rendering`), and a later prompt template finds no field of its own in it.
 
         Args:
             template: for one recall, with any of {source} (the speaker and the day), {speaker}, {date}, {id}, {text}
@@ -206,7 +206,7 @@ class Recollection:
         """
         if self.confidence is Confidence.NONE or not self.recalls:
             return ""
-        recalled = quoted(template, map(_texts, self.recalls))
+        recalled = render_recalls(template, map(_texts, self.recalls))
         return f'<{TAG} confidence="{self.confidence}">\n{_HEADINGS[self.confidence]}\n{recalled}\n</{TAG}>'
 
     def __iter__(self) -> Iterator[Recall]:

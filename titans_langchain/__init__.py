@@ -13,13 +13,13 @@
 from typing import TYPE_CHECKING
 
 from titans_core import __version__
-from titans_core.lazy import lazy_names
+from titans_core.integration import lazy_names
 
 if TYPE_CHECKING:
     from titans_langchain.chains import with_memory
+    from titans_langchain.chat_history import TitansChatMessageHistory
     from titans_langchain.chat_model import ChatTitansLM
     from titans_langchain.classic import TitansChainMemory
-    from titans_langchain.history import TitansChatMessageHistory
     from titans_langchain.middleware import TitansMemoryMiddleware
     from titans_langchain.nodes import memorize_node, recall_node
     from titans_langchain.retriever import TitansRetriever
@@ -49,7 +49,7 @@ __getattr__ = lazy_names(
         "ChatTitansLM": "titans_langchain.chat_model",
         "ScoredItem": "titans_langchain.store",
         "TitansChainMemory": "titans_langchain.classic",
-        "TitansChatMessageHistory": "titans_langchain.history",
+        "TitansChatMessageHistory": "titans_langchain.chat_history",
         "TitansMemoryMiddleware": "titans_langchain.middleware",
         "TitansRetriever": "titans_langchain.retriever",
         "TitansStore": "titans_langchain.store",

@@ -16,7 +16,7 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnablePassthrough
 
 from titans_core.errors import InvalidQueryError
-from titans_core.failing import going_on
+from titans_core.integration import log_failures
 from titans_langchain import events
 from titans_langchain.conversation import aremember, question, remember, said, with_block
 from titans_langchain.identity import Caller
@@ -24,12 +24,12 @@ from titans_langchain.identity import Caller
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 
 def with_memory(
     chain: Runnable[Any, Any],
-    memory: Source,
+    memory: MemorySource,
     *,
     input_key: str | None = None,
     output_key: str | None = None,
@@ -86,13 +86,13 @@ def with_memory(
     def enter(value: Any, config: RunnableConfig) -> Runnable[Any, Any]:
         messages, caller, block = _messages_of(value, input_key, memory_key), Caller.of(config), ""
         asked = question(messages)
-        with going_on("recall", InvalidQueryError, logger=events.LOGGER):
+        with log_failures("recall", InvalidQueryError, logger=events.LOGGER):
             mine = caller.memory(memory)
             if asked:
                 block = events.recall(mine, asked.text, config, **limits(messages)).as_text()
 
         def leave(output: Any) -> None:
-            with going_on("memorize", logger=events.LOGGER):
+            with log_failures("memorize", logger=events.LOGGER):
                 remember(caller.memory(memory), _told(asked, output, output_key), _session(caller, config), config)
 
         return given(value, messages, block) | chain | RunnablePassthrough(leave)
@@ -100,13 +100,13 @@ def with_memory(
     async def aenter(value: Any, config: RunnableConfig) -> Runnable[Any, Any]:
         messages, caller, block = _messages_of(value, input_key, memory_key), Caller.of(config), ""
         asked = question(messages)
-        with going_on("recall", InvalidQueryError, logger=events.LOGGER):
+        with log_failures("recall", InvalidQueryError, logger=events.LOGGER):
             mine = await caller.amemory(memory)
             if asked:
                 block = (await events.arecall(mine, asked.text, config, **limits(messages))).as_text()
 
         async def leave(output: Any) -> None:
-            with going_on("memorize", logger=events.LOGGER):
+            with log_failures("memorize", logger=events.LOGGER):
                 mine, told = await caller.amemory(memory), _told(asked, output, output_key)
                 await aremember(mine, told, _session(caller, config), config)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
 
-    from titans_core.reading import CausalLM
+    from titans_core.readers import CausalLM
 
     # What the thread that writes hands to who reads; None comes last.
     _Item = ChatGenerationChunk | BaseException | None
@@ -87,7 +87,7 @@ class ChatTitansLM(BaseChatModel):
         Raises:
             ModelNotFoundError: neither path, wheel nor Hub has it.
         """
-        from titans_core.reading import load_causal_lm
+        from titans_core.readers import load_causal_lm
 
         return cls(lm=load_causal_lm() if name is None else load_causal_lm(name), **fields)
 
@@ -240,7 +240,7 @@ class _Writer(threading.Thread):
         prompt = prompt_of(lm, self._messages, self._tools)
         begun = begun_call(self._tool_choice)
         self._take(begun)
-        written = lm.write(
+        written = lm.generate(
             prompt + begun,
             max_new_tokens=self._chat.max_new_tokens,
             temperature=self._chat.temperature,

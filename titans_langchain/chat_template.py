@@ -23,7 +23,7 @@ from titans_core.errors import InvalidQueryError, ModelNotFoundError
 if TYPE_CHECKING:
     from langchain_core.messages.tool import ToolCallChunk
 
-    from titans_core.reading import CausalLM
+    from titans_core.readers import CausalLM
 
 _ROLES = {HumanMessage: "user", AIMessage: "assistant", SystemMessage: "system", ToolMessage: "tool"}
 
@@ -37,7 +37,7 @@ SOME_TOOL = {"type": "function", "function": {"name": "some", "description": "",
 def prompt_of(lm: CausalLM, messages: list[BaseMessage], tools: list[dict[str, Any]] | None) -> str:
     """Messages as the prompt for the answer to them, by the tokenizer's chat template.
 
-    What a message says cannot begin another one: see `CausalLM.harmless`.
+    What a message says cannot begin another one: see `CausalLM.escape_special_tokens`.
 
     Args:
         lm: the model that will answer.
@@ -55,7 +55,7 @@ def prompt_of(lm: CausalLM, messages: list[BaseMessage], tools: list[dict[str, A
         )
     entries: list[Any] = [_entry(message) for message in messages]
     for entry in entries:
-        entry["content"] = lm.harmless(entry["content"])
+        entry["content"] = lm.escape_special_tokens(entry["content"])
     known: list[Any] | None = tools
     return str(lm.tokenizer.apply_chat_template(entries, tools=known, add_generation_prompt=True, tokenize=False))
 

@@ -2,8 +2,8 @@
 
 A callback handler sees them in `on_custom_event`, `astream_events` as `on_custom_event`:
 
-* `titans_recall`: see `titans_core.telling.recalled`;
-* `titans_memorize`: see `titans_core.telling.memorized`.
+* `titans_recall`: see `titans_core.integration.recall_event`;
+* `titans_memorize`: see `titans_core.integration.memorize_event`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 
-from titans_core import telling
+from titans_core.integration import memorize_event, recall_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def recall(memory: TitansMemory, query: str, config: RunnableConfig | None, **li
     """`memory.recall`, told to the run's callbacks."""
     start = time.perf_counter()
     found = memory.recall(query, **limits)
-    _tell(RECALLED, telling.recalled(memory, found, start), config)
+    _tell(RECALLED, recall_event(memory, found, start), config)
     return found
 
 
@@ -41,7 +41,7 @@ async def arecall(memory: TitansMemory, query: str, config: RunnableConfig | Non
     """`recall` off the event loop."""
     start = time.perf_counter()
     found = await memory.arecall(query, **limits)
-    await _atell(RECALLED, telling.recalled(memory, found, start), config)
+    await _atell(RECALLED, recall_event(memory, found, start), config)
     return found
 
 
@@ -49,7 +49,7 @@ def memorize(memory: TitansMemory, turns: Sequence[Turn], config: RunnableConfig
     """`memory.memorize_many`, told to the run's callbacks."""
     start = time.perf_counter()
     receipts = memory.memorize_many(turns)
-    _tell(MEMORIZED, telling.memorized(memory, receipts, start), config)
+    _tell(MEMORIZED, memorize_event(memory, receipts, start), config)
     return receipts
 
 
@@ -57,7 +57,7 @@ async def amemorize(memory: TitansMemory, turns: Sequence[Turn], config: Runnabl
     """`memorize` off the event loop."""
     start = time.perf_counter()
     receipts = await memory.amemorize_many(turns)
-    await _atell(MEMORIZED, telling.memorized(memory, receipts, start), config)
+    await _atell(MEMORIZED, memorize_event(memory, receipts, start), config)
     return receipts
 
 

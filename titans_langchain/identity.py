@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from titans_core.errors import InvalidTenantError
-from titans_core.users import memory_of
+from titans_core.integration import resolve_memory
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from titans_core import TitansMemory
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 NAMESPACES = "langgraph:store/"
 """What the tenants of a `TitansStore` begin with; no user may be named so."""
@@ -65,7 +65,7 @@ class Caller:
         thread = configurable.get("thread_id")
         return cls(next(iter(named.values()), None), None if thread is None else str(thread))
 
-    def memory(self, source: Source) -> TitansMemory:
+    def memory(self, source: MemorySource) -> TitansMemory:
         """The memory of this user. Opens it if it must; use `amemory` on an event loop.
 
         Args:
@@ -75,9 +75,9 @@ class Caller:
             InvalidTenantError: the user is missing, or another than the memory's.
             StorageError: the memory cannot be opened.
         """
-        return memory_of(source, self.user, missing=_MISSING)
+        return resolve_memory(source, self.user, missing=_MISSING)
 
-    async def amemory(self, source: Source) -> TitansMemory:
+    async def amemory(self, source: MemorySource) -> TitansMemory:
         """`memory` off the event loop."""
         return await asyncio.to_thread(self.memory, source)
 

@@ -14,8 +14,8 @@ from langgraph.config import get_config
 from typing_extensions import override
 
 from titans_core.errors import InvalidQueryError
-from titans_core.failing import going_on
-from titans_core.types import LINE, check_template
+from titans_core.integration import log_failures
+from titans_core.types import RECALL_TEMPLATE, check_template
 from titans_langchain import events
 from titans_langchain.conversation import ROLES, Role, aremember, latest, question, remember, said, with_block
 from titans_langchain.identity import Caller
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from langgraph.runtime import Runtime
 
     from titans_core import Recollection
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 T = TypeVar("T")
 
@@ -90,12 +90,12 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
 
     def __init__(
         self,
-        memory: Source,
+        memory: MemorySource,
         *,
         k: int = 5,
         inject_when: Literal["high", "low"] = "low",
         max_tokens: int | None = 512,
-        template: str = LINE,
+        template: str = RECALL_TEMPLATE,
         roles: Collection[Role] = ROLES,
         recall: bool = True,
         timeout: float = 5.0,
@@ -136,7 +136,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         def recall() -> Recollection:
             return events.recall(caller.memory(self.memory), asked.text, config, **self._limits_for(state))
 
-        with going_on("recall", logger=events.LOGGER):
+        with log_failures("recall", logger=events.LOGGER):
             found = self._within(recall)
         return self._update(state, asked, found)
 
@@ -147,7 +147,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
             return None
         config, found = get_config(), None
         caller = Caller.of(config, runtime)
-        with going_on("recall", logger=events.LOGGER):
+        with log_failures("recall", logger=events.LOGGER):
             async with asyncio.timeout(self._timeout):
                 memory = await caller.amemory(self.memory)
                 found = await events.arecall(memory, asked.text, config, **self._limits_for(state))
@@ -178,7 +178,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
             remember(caller.memory(self.memory), messages, caller.thread, config)
 
         if messages:
-            with going_on("memorize", logger=events.LOGGER):
+            with log_failures("memorize", logger=events.LOGGER):
                 self._within(memorize)
         return None
 
@@ -188,7 +188,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         config = get_config()
         caller = Caller.of(config, runtime)
         if messages := latest(state["messages"], self._roles):
-            with going_on("memorize", logger=events.LOGGER):
+            with log_failures("memorize", logger=events.LOGGER):
                 async with asyncio.timeout(self._timeout):
                     memory = await caller.amemory(self.memory)
                     await aremember(memory, messages, caller.thread, config)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 
 def recall_node(
-    memory: Source, *, k: int = 5, key: str = "memory", max_tokens: int | None = None
+    memory: MemorySource, *, k: int = 5, key: str = "memory", max_tokens: int | None = None
 ) -> Runnable[Any, dict[str, str]]:
     """Make a node that recalls for the user's last message, what the messages do not hold themselves.
 
@@ -69,7 +69,7 @@ def recall_node(
     return RunnableLambda(recall, arecall, name="recall")
 
 
-def memorize_node(memory: Source, *, roles: Collection[Role] = ROLES) -> Runnable[Any, dict[str, Any]]:
+def memorize_node(memory: MemorySource, *, roles: Collection[Role] = ROLES) -> Runnable[Any, dict[str, Any]]:
     """Make a node that memorizes what was said since the last answer before the user's last message.
 
     The thread is the session. A message is memorized under its id, which `add_messages` gives it: if the node runs

@@ -11,7 +11,7 @@ from langchain_core.runnables import ensure_config
 from pydantic import Field
 from typing_extensions import override
 
-from titans_core.users import Source  # noqa: TC001  # pydantic reads the fields' types at run time
+from titans_core.integration import MemorySource  # noqa: TC001  # pydantic reads the fields' types at run time
 from titans_langchain import events
 from titans_langchain.identity import NOBODY, Caller
 from titans_langchain.messages import MESSAGE_KEY
@@ -65,7 +65,7 @@ class TitansRetriever(BaseRetriever):
             `ClosedMemoryError` once the memory is closed.
     """
 
-    memory: Source = Field(exclude=True, repr=False)
+    memory: MemorySource = Field(exclude=True, repr=False)
     k: int = Field(default=5, ge=1)
     min_confidence: Literal["high", "low"] = "low"
     score_threshold: float | None = Field(default=None, ge=0, le=1)

@@ -12,7 +12,16 @@ from pydantic import BaseModel, Field
 
 from titans_core import TitansError, Turn
 from titans_core.errors import InvalidQueryError, InvalidTenantError
-from titans_core.tool_texts import CONTENT, FORGET, MEMORIZE, MEMORY_ID, NOTHING, QUERY, RECALL, RECALL_LINE
+from titans_core.integration import (
+    CONTENT_DESCRIPTION,
+    FORGET_DESCRIPTION,
+    MEMORIZE_DESCRIPTION,
+    MEMORY_ID_DESCRIPTION,
+    NOTHING_STORED,
+    QUERY_DESCRIPTION,
+    RECALL_DESCRIPTION,
+    TOOL_RECALL_TEMPLATE,
+)
 from titans_langchain import events
 from titans_langchain.identity import Caller
 from titans_langchain.messages import jsonable
@@ -21,25 +30,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from titans_core import Memorized, Recollection
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 # A graph gives its tools a runtime; called by hand, a tool has the config alone.
 _OUTSIDE: Any = None
 
 
 class _Note(BaseModel):
-    content: str = Field(description=CONTENT)
+    content: str = Field(description=CONTENT_DESCRIPTION)
 
 
 class _Query(BaseModel):
-    query: str = Field(description=QUERY)
+    query: str = Field(description=QUERY_DESCRIPTION)
 
 
 class _Memory(BaseModel):
-    memory_id: str = Field(description=MEMORY_ID)
+    memory_id: str = Field(description=MEMORY_ID_DESCRIPTION)
 
 
-def create_memorize_tool(memory: Source, *, name: str = "memorize", description: str = MEMORIZE) -> BaseTool:
+def create_memorize_tool(
+    memory: MemorySource, *, name: str = "memorize", description: str = MEMORIZE_DESCRIPTION
+) -> BaseTool:
     """Make a tool that memorizes one statement of the agent's, for the user whom the run is about.
 
     The turn's speaker is "assistant", its session the thread. The message's artifact is the `Memorized`, as JSON
@@ -78,10 +89,12 @@ def create_memorize_tool(memory: Source, *, name: str = "memorize", description:
     return _tool(memorize, amemorize, _Note, name, description)
 
 
-def create_recall_tool(memory: Source, *, k: int = 5, name: str = "recall", description: str = RECALL) -> BaseTool:
+def create_recall_tool(
+    memory: MemorySource, *, k: int = 5, name: str = "recall", description: str = RECALL_DESCRIPTION
+) -> BaseTool:
     """Make a tool that recalls what a user's memory holds about a query.
 
-    The model is shown a labelled block with each memory's id, or the sentence `NOTHING` under the label `none`; the
+    The model is shown a labelled block with each memory's id, or `NOTHING_STORED` under the label `none`; the
     message's artifact is the whole `Recollection`, which comes back from a checkpoint as a dict. Errors as in
     `create_memorize_tool`.
 
@@ -120,7 +133,9 @@ def create_recall_tool(memory: Source, *, k: int = 5, name: str = "recall", desc
     return _tool(recall, arecall, _Query, name, description)
 
 
-def create_forget_tool(memory: Source, *, name: str = "forget", description: str = FORGET) -> BaseTool:
+def create_forget_tool(
+    memory: MemorySource, *, name: str = "forget", description: str = FORGET_DESCRIPTION
+) -> BaseTool:
     """Make a tool that deletes one turn of a user's memory by its id, as the recall tool shows it.
 
     The message's artifact is the id. Errors as in `create_memorize_tool`; an unknown id is one of them.
@@ -193,4 +208,4 @@ def _receipt(receipts: list[Memorized]) -> tuple[str, Any]:
 
 
 def _shown(found: Recollection) -> tuple[str, Any]:
-    return found.as_text(RECALL_LINE) or NOTHING, jsonable(found)
+    return found.as_text(TOOL_RECALL_TEMPLATE) or NOTHING_STORED, jsonable(found)

@@ -13,12 +13,12 @@
 from typing import TYPE_CHECKING
 
 from titans_core import __version__
-from titans_core.lazy import lazy_names
+from titans_core.integration import lazy_names
 
 if TYPE_CHECKING:
-    from titans_llamaindex.block import LearningMemory, TitansMemoryBlock
+    from titans_llamaindex.chat_memory import TitansChatMemory
     from titans_llamaindex.events import TitansFailureEvent, TitansMemorizeEvent, TitansRecallEvent
-    from titans_llamaindex.memory import TitansChatMemory
+    from titans_llamaindex.memory_block import LearningMemory, TitansMemoryBlock
     from titans_llamaindex.postprocessor import ConfidencePostprocessor
     from titans_llamaindex.retriever import TitansRetriever
     from titans_llamaindex.tools import create_forget_tool, create_memorize_tool, create_recall_tool
@@ -42,11 +42,11 @@ __getattr__ = lazy_names(
     __name__,
     {
         "ConfidencePostprocessor": "titans_llamaindex.postprocessor",
-        "LearningMemory": "titans_llamaindex.block",
-        "TitansChatMemory": "titans_llamaindex.memory",
+        "LearningMemory": "titans_llamaindex.memory_block",
+        "TitansChatMemory": "titans_llamaindex.chat_memory",
         "TitansFailureEvent": "titans_llamaindex.events",
         "TitansMemorizeEvent": "titans_llamaindex.events",
-        "TitansMemoryBlock": "titans_llamaindex.block",
+        "TitansMemoryBlock": "titans_llamaindex.memory_block",
         "TitansRecallEvent": "titans_llamaindex.events",
         "TitansRetriever": "titans_llamaindex.retriever",
         "create_forget_tool": "titans_llamaindex.tools",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
 
-from titans_core import failing, telling
+from titans_core import integration
+from titans_core.integration import memorize_event, recall_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,7 @@ async def amemorize(memory: TitansMemory, turns: Sequence[Turn]) -> list[Memoriz
     return _memorized(memory, await memory.amemorize_many(turns), start)
 
 
-def going_on(what: str, *, raise_errors: bool) -> AbstractContextManager[None]:
+def log_failures(what: str, *, raise_errors: bool) -> AbstractContextManager[None]:
     """Log and tell whatever fails inside: the conversation goes on without the memory.
 
     Args:
@@ -113,7 +114,7 @@ def going_on(what: str, *, raise_errors: bool) -> AbstractContextManager[None]:
         raise_errors: whether to raise it instead.
     """
     but = (Exception,) if raise_errors else ()
-    return failing.going_on(what, *but, logger="titans_llamaindex", tell=partial(_failed, what))
+    return integration.log_failures(what, *but, logger="titans_llamaindex", tell=partial(_failed, what))
 
 
 def _failed(what: str, error: Exception) -> None:
@@ -121,11 +122,11 @@ def _failed(what: str, error: Exception) -> None:
 
 
 def _recalled(memory: TitansMemory, found: Recollection, start: float) -> Recollection:
-    _DISPATCHER.event(TitansRecallEvent(**telling.recalled(memory, found, start)))
+    _DISPATCHER.event(TitansRecallEvent(**recall_event(memory, found, start)))
     return found
 
 
 def _memorized(memory: TitansMemory, receipts: list[Memorized], start: float) -> list[Memorized]:
     if receipts:
-        _DISPATCHER.event(TitansMemorizeEvent(**telling.memorized(memory, receipts, start)))
+        _DISPATCHER.event(TitansMemorizeEvent(**memorize_event(memory, receipts, start)))
     return receipts

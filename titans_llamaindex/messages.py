@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 
 from titans_core import Turn
-from titans_core.types import LINE
+from titans_core.types import RECALL_TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -87,7 +87,7 @@ def words(message: ChatMessage) -> str:
     return " ".join([message.content or "", *(f"{call.tool_name} {call.tool_kwargs}" for call in calls)])
 
 
-def quote(found: Recollection, fits: Callable[[str], bool], template: str = LINE) -> str:
+def quote(found: Recollection, fits: Callable[[str], bool], template: str = RECALL_TEMPLATE) -> str:
     """The recalls as one labelled block of text, safe in a template.
 
     Args:

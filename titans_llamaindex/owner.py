@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from titans_core.users import memory_of
+from titans_core.integration import resolve_memory
 
 if TYPE_CHECKING:
     from titans_core import TitansMemory
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 
 MISSING = "A MemoryBank has many users: pass user_id=…."
@@ -29,7 +29,7 @@ class Owner:
         InvalidTenantError: the user is missing, or another than the memory's.
     """
 
-    source: Source
+    source: MemorySource
     user: str | None
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class Owner:
             InvalidTenantError: the user's id is no usable text.
             StorageError: the memory cannot be opened.
         """
-        return memory_of(self.source, self.user, missing=MISSING)
+        return resolve_memory(self.source, self.user, missing=MISSING)
 
     async def amemory(self) -> TitansMemory:
         """`memory` off the event loop."""

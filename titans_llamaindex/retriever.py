@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llama_index.core.schema import QueryBundle
 
     from titans_core import Confidence, Recall, Recollection
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 
 class TitansRetriever(BaseRetriever):
@@ -58,7 +58,7 @@ class TitansRetriever(BaseRetriever):
 
     def __init__(
         self,
-        memory: Source,
+        memory: MemorySource,
         *,
         user_id: str | None = None,
         k: int = 5,

@@ -11,7 +11,16 @@ from pydantic_core import to_jsonable_python
 
 from titans_core import TitansError, Turn
 from titans_core.errors import InvalidQueryError, InvalidTenantError
-from titans_core.tool_texts import CONTENT, FORGET, MEMORIZE, MEMORY_ID, NOTHING, QUERY, RECALL, RECALL_LINE
+from titans_core.integration import (
+    CONTENT_DESCRIPTION,
+    FORGET_DESCRIPTION,
+    MEMORIZE_DESCRIPTION,
+    MEMORY_ID_DESCRIPTION,
+    NOTHING_STORED,
+    QUERY_DESCRIPTION,
+    RECALL_DESCRIPTION,
+    TOOL_RECALL_TEMPLATE,
+)
 from titans_llamaindex import events
 from titans_llamaindex.owner import Owner
 
@@ -19,28 +28,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from titans_core import Memorized, Recollection
-    from titans_core.users import Source
+    from titans_core.integration import MemorySource
 
 
 class _Note(BaseModel):
-    content: str = Field(description=CONTENT)
+    content: str = Field(description=CONTENT_DESCRIPTION)
 
 
 class _Query(BaseModel):
-    query: str = Field(description=QUERY)
+    query: str = Field(description=QUERY_DESCRIPTION)
 
 
 class _Memory(BaseModel):
-    memory_id: str = Field(description=MEMORY_ID)
+    memory_id: str = Field(description=MEMORY_ID_DESCRIPTION)
 
 
 def create_memorize_tool(
-    memory: Source,
+    memory: MemorySource,
     *,
     user_id: str | None = None,
     session_id: str | None = None,
     name: str = "memorize",
-    description: str = MEMORIZE,
+    description: str = MEMORIZE_DESCRIPTION,
 ) -> FunctionTool:
     """Make a tool that memorizes one statement of the agent's.
 
@@ -86,16 +95,16 @@ def create_memorize_tool(
 
 
 def create_recall_tool(
-    memory: Source,
+    memory: MemorySource,
     *,
     user_id: str | None = None,
     k: int = 5,
     name: str = "recall",
-    description: str = RECALL,
+    description: str = RECALL_DESCRIPTION,
 ) -> FunctionTool:
     """Make a tool that recalls what a user's memory holds about a query.
 
-    The model is shown a labelled block with each memory's id, or the sentence `NOTHING` under the label `none`; the
+    The model is shown a labelled block with each memory's id, or `NOTHING_STORED` under the label `none`; the
     output's `raw_output` is the whole `Recollection`, as JSON values. Errors as in `create_memorize_tool`.
 
     Usage:
@@ -136,7 +145,7 @@ def create_recall_tool(
 
 
 def create_forget_tool(
-    memory: Source, *, user_id: str | None = None, name: str = "forget", description: str = FORGET
+    memory: MemorySource, *, user_id: str | None = None, name: str = "forget", description: str = FORGET_DESCRIPTION
 ) -> FunctionTool:
     """Make a tool that deletes one turn of a user's memory by its id, as the recall tool shows it.
 
@@ -217,7 +226,7 @@ def _receipt(output: ToolOutput, receipts: list[Memorized]) -> None:
 
 
 def _show(output: ToolOutput, found: Recollection) -> None:
-    output.content = found.as_text(RECALL_LINE) or NOTHING
+    output.content = found.as_text(TOOL_RECALL_TEMPLATE) or NOTHING_STORED
     output.raw_output = to_jsonable_python(found)
 
 

@@ -2,10 +2,11 @@
 
 from titans_core.confidence.calibrated import Calibrated
 from titans_core.confidence.calibration import PROMISES, Calibration, Case, Probabilities
-from titans_core.confidence.choosing import STRATEGIES, make_strategy
-from titans_core.confidence.evidence import Evidence, Strategy, Verdict
-from titans_core.confidence.reranking import CrossEncoderReranker, LLMDecides
-from titans_core.confidence.strategies import FixedThreshold, GapAndSimilarity, RelativeGap, Softmax
+from titans_core.confidence.cross_encoder import CrossEncoderReranker
+from titans_core.confidence.llm import LLMDecides
+from titans_core.confidence.registry import STRATEGIES, make_strategy
+from titans_core.confidence.rules import FixedThreshold, GapAndSimilarity, RelativeGap, Softmax
+from titans_core.confidence.strategy import Evidence, Strategy, Verdict
 
 __all__ = [
     "PROMISES",

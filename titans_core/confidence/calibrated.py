@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from titans_core.confidence.calibration import PROMISES, Calibration
-from titans_core.confidence.evidence import Verdict
-from titans_core.errors import CalibrationError
+from titans_core.confidence.calibration import Calibration, check_promise
+from titans_core.confidence.strategy import Verdict
 from titans_core.types import Confidence
 
 if TYPE_CHECKING:
-    from titans_core.confidence.evidence import Evidence
+    from titans_core.confidence.strategy import Evidence
 
 _TOLD = 4
 
@@ -34,8 +33,7 @@ class Calibrated:
         Raises:
             CalibrationError: there is no such promise.
         """
-        if promise not in PROMISES:
-            raise CalibrationError(f"`high` can promise {', '.join(map(str, PROMISES))}, not {promise!r}.")
+        check_promise(promise)
         self.calibration = calibration or Calibration.shipped()
         self.promise = promise
 
@@ -43,10 +41,10 @@ class Calibrated:
         """See `Strategy.judge`."""
         features, made = evidence.features, self.calibration
         if not features:
-            return Verdict(Confidence.NONE, probability=0.0, among=0.0)
+            return Verdict(Confidence.NONE, probability=0.0, probability_top3=0.0)
         found = made.probabilities(features)
         told = sorted(made.contributions(made.first, features).items(), key=lambda one: -abs(one[1]))[:_TOLD]
-        return Verdict(made.label(found, self.promise), None, found.first, found.among, dict(told))
+        return Verdict(made.label(found, self.promise), None, found.first, found.top3, dict(told))
 
 
 class Uncalibrated:

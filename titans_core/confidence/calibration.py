@@ -21,13 +21,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 
 PROMISES = (0.95, 0.9, 0.8)
 """Shares of the `high` recalls that are right, as a calibration may promise them."""
 
 HIDDEN = 0.1
 """What `none` promises: at most this share of such queries had an answer stored."""
+
+
+def check_promise(promise: float) -> None:
+    """Check that a calibration can promise this of `high`.
+
+    Raises:
+        CalibrationError: There is no such promise.
+    """
+    if promise not in PROMISES:
+        raise CalibrationError(f"`high` can promise {', '.join(map(str, PROMISES))}, not {promise!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Case:
     Attributes:
         features: the ranking's, by name.
         first: whether the first recall answers.
-        among: whether one of the first three does.
+        top3: whether one of the first three does.
         stored: whether any turn does.
         group: what belongs together (a conversation): fitted and tested on as a whole.
         weight: what the case counts in the fit; 0 keeps it out.
@@ -47,7 +57,7 @@ class Case:
 
     features: Mapping[str, float]
     first: bool
-    among: bool
+    top3: bool
     stored: bool
     group: str = ""
     weight: float = 1.0
@@ -82,12 +92,12 @@ class Probabilities(NamedTuple):
 
     Attributes:
         first: that the first recall answers.
-        among: that one of the first three does.
+        top3: that one of the first three does.
         stored: that anything stored does.
     """
 
     first: float
-    among: float
+    top3: float
     stored: float
 
 
@@ -103,7 +113,7 @@ class Calibration:
         mean: of each feature.
         scale: standard deviation of each.
         first: to the probability that the first recall answers.
-        among: to the probability that one of the first three does.
+        top3: to the probability that one of the first three does.
         stored: to the probability that anything stored does.
         high: for each promise ("0.9") the threshold of `first` that keeps it, with its test; None if none does.
         none: the threshold of 1 − `stored` that keeps the promise of `none`, likewise.
@@ -116,7 +126,7 @@ class Calibration:
     mean: Mapping[str, float]
     scale: Mapping[str, float]
     first: Logistic
-    among: Logistic
+    top3: Logistic
     stored: Logistic
     high: Mapping[str, Mapping[str, float] | None]
     none: Mapping[str, float] | None
@@ -129,11 +139,11 @@ class Calibration:
     def probabilities(self, features: Mapping[str, float]) -> Probabilities:
         """What the three models say."""
         z = self._standardised(features)
-        first, among, stored = (
-            _sigmoid(model.bias + float(model.parts(z).sum())) for model in (self.first, self.among, self.stored)
+        first, top3, stored = (
+            _sigmoid(model.bias + float(model.parts(z).sum())) for model in (self.first, self.top3, self.stored)
         )
         # One of three is at least as likely as the first of them, whatever two separate fits say.
-        return Probabilities(first, max(first, among), stored)
+        return Probabilities(first, max(first, top3), stored)
 
     def label(self, found: Probabilities, promise: float) -> Confidence:
         """The label of a recall with these probabilities.
@@ -175,8 +185,8 @@ class Calibration:
             found = json.loads(text)
             if found.pop("version") != VERSION:
                 raise CalibrationError("This calibration is of another version; make it again with `calibrate`.")
-            models = [Logistic(**found.pop(name)) for name in ("first", "among", "stored")]
-            made = cls(first=models[0], among=models[1], stored=models[2], **found)
+            models = [Logistic(**found.pop(name)) for name in ("first", "top3", "stored")]
+            made = cls(first=models[0], top3=models[1], stored=models[2], **found)
             numbers = [*made.mean.values(), *made.scale.values(), *chain.from_iterable(made.span.values())]
             for model in models:
                 numbers += [model.bias, *model.weights.values(), *chain.from_iterable(model.products)]

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from titans_core.confidence.calibration import HIDDEN, PROMISES, Calibration, Logistic
-from titans_core.confidence.guarantee import fewest_cases, find_threshold
+from titans_core.confidence.thresholds import fewest_cases, find_threshold
 from titans_core.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -33,10 +33,13 @@ many of them. At .25, AUROC within a file gained up to .004 over .1, and across 
 PARTS = 9
 """Parts of the groups; each is held out in turn."""
 
+CALIBRATION_FOLDS = 5
+"""Groups that the cases of one memory are split into; the fit leaves out one group at a time."""
+
 DIGITS = 6
 """Decimals of a coefficient."""
 
-_MODELS = ("first", "among", "stored")
+_MODELS = ("first", "top3", "stored")
 
 
 def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str) -> Calibration:
@@ -76,6 +79,24 @@ def recalibrate(calibration: Calibration, cases: Sequence[Case]) -> Calibration:
             f"hundreds in all."
         )
     return with_thresholds(calibration, cases, np.array([calibration.probabilities(case.features) for case in cases]))
+
+
+def refit_calibration(known: Calibration, cases: Sequence[Case], *, reader: str, ranking: str) -> Calibration:
+    """A calibration for the user's own questions: of a known one if it fits the reader, otherwise a new one.
+
+    Args:
+        known: A calibration. If it fits, its probabilities stay and only the thresholds are tested anew.
+        cases: The cases of the user's questions.
+        reader: Fingerprint of the reader.
+        ranking: Fingerprint of the ranking and its features.
+
+    Raises:
+        CalibrationError: There are too few cases, or all are alike.
+    """
+    if known.fits(reader, ranking):
+        return recalibrate(known, cases)
+    folds = [replace(case, group=str(row % CALIBRATION_FOLDS)) for row, case in enumerate(cases)]
+    return fit_calibration(folds, reader=reader, ranking=ranking)
 
 
 def with_thresholds(calibration: Calibration, cases: Sequence[Case], probabilities: NDArray[np.float64]) -> Calibration:
@@ -133,7 +154,7 @@ def _fit(cases: Sequence[Case], reader: str, ranking: str) -> Calibration:
         mean=dict(zip(names, mean.tolist(), strict=True)),
         scale=dict(zip(names, scale.tolist(), strict=True)),
         first=models["first"],
-        among=models["among"],
+        top3=models["top3"],
         stored=models["stored"],
         high={},
         none=None,

@@ -8,7 +8,7 @@ from titans_core.neural.memory import NeuralMemory
 from titans_core.neural.optimizer import AdamW, GradientDescent, LeastSquares, Momentum, Muon
 from titans_core.neural.presets import PRESETS
 from titans_core.neural.retention import KL, Decay, ElasticNet, Keep, Lq
-from titans_core.neural.saving import dump_state, load_state
+from titans_core.neural.serialization import dump_state, load_state
 from titans_core.neural.spec import MemorySpec
 from titans_core.neural.state import MemoryState
 from titans_core.neural.surprise import Surprise, SurpriseMetric

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titans_core.neural.saving import dump_state, load_state
+from titans_core.neural.serialization import dump_state, load_state
 from titans_core.neural.state import MemoryState
 from titans_core.neural.write import read, surprise, write
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from threadpoolctl import threadpool_limits
+
+from titans_core._utils.fork import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,5 @@ def _after_fork() -> None:
     threadpool_limits(1)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    # At once, in the thread that forked: it is the one that would wait, be it in a reader or in the memory.
-    os.register_at_fork(after_in_child=_after_fork)
+# At once, in the thread that forked: it is the one that would wait, in a reader or in a memory.
+at_fork("threads", after_in_child=_after_fork)

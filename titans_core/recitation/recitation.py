@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from titans_core._utils.progress import progress_bar
 from titans_core.errors import CorruptStateError, InvalidQueryError
-from titans_core.progress import progress_bar
-from titans_core.reading.passages import split_passages
+from titans_core.readers.passages import split_passages
 from titans_core.recitation.address import AddressMemory
 from titans_core.recitation.content import FACTS, ContentMemory
 from titans_core.recitation.gate import address_threshold, familiarity_threshold
-from titans_core.recitation.saving import load_weights, save_weights
+from titans_core.recitation.serialization import load_weights, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from titans_core.reading import CausalReader
-    from titans_core.reading.reader import Reader
+    from titans_core._utils.progress import Progress
+    from titans_core.readers import CausalReader
+    from titans_core.readers.protocol import Reader
 
-BATCH = 16
+READ_BATCH = 16
 """Facts that the LLM reads in one forward pass."""
 
-LONGEST = 256
+MAX_FACT_TOKENS = 256
 """Tokens of a fact; passages have about a hundred."""
 
-SURE = 0.5
+MIN_TOKEN_SCORE = 0.5
 """The least score of a token: below, the weights do not know how the fact goes on."""
 
 
@@ -95,7 +96,7 @@ class Recitation:
         """Bytes of all that was learned."""
         return self._address.nbytes + self._content.nbytes
 
-    def learn(self, facts: Sequence[str], *, progress: bool = False) -> int:
+    def learn(self, facts: Sequence[str], *, progress: Progress = False) -> int:
         """Make the weights those of these facts: learn what is new, and forget what is not among them.
 
         New facts at the end are written as they are. If an earlier one was changed or is missing, all from its bank on
@@ -104,24 +105,28 @@ class Recitation:
 
         Args:
             facts: texts, in the order of the log.
-            progress: whether to show a progress bar.
+            progress: True for a progress bar, or a function that is called with (done, total).
 
         Returns:
             How many facts were written.
         """
         parts = (part.of(text) for text in facts for part in split_passages(text))
         held = set(self._hashes)
-        texts = {name: part for part in parts if (name := _hash(part)) in held or len(self._llm.tokens(part)) < LONGEST}
+        texts = {
+            name: part
+            for part in parts
+            if (name := _hash(part)) in held or len(self._llm.tokens(part)) < MAX_FACT_TOKENS
+        }
         hashes = list(texts)
         self._forget_others(hashes)
         new = hashes[self._let_go + len(self) :]
-        with progress_bar(total=len(new), unit="fact", desc="learning", disable=not progress) as bar:
-            for start in range(0, len(new), BATCH):
-                batch = new[start : start + BATCH]
+        with progress_bar(progress, unit="fact", description="learning") as advance:
+            for start in range(0, len(new), READ_BATCH):
+                batch = new[start : start + READ_BATCH]
                 self._write([texts[one] for one in batch])
                 self._hashes += batch
                 self._let_oldest_go()
-                bar.update(len(batch))
+                advance(start + len(batch), len(new))
         return len(new)
 
     def address(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -154,20 +159,20 @@ class Recitation:
             text, familiarity = recited.get(number), ratios[number]
             if text is not None:
                 activation = familiarity * address_threshold(len(self))
-                familiarity = activation / strangeness(self._llm, text, question) / familiarity_threshold(len(self))
+                familiarity = activation / surprisal_given(self._llm, text, question) / familiarity_threshold(len(self))
             answers.append(Recited(text if familiarity >= 1 else None, familiarity))
         return answers
 
-    def continue_(self, beginning: str) -> Recited:
+    def complete(self, beginning: str) -> Recited:
         """Go on as the fact does that begins in exactly these words.
 
         Raises:
             InvalidQueryError: there is no beginning.
         """
-        return self.continue_many([beginning])[0]
+        return self.complete_many([beginning])[0]
 
-    def continue_many(self, beginnings: Sequence[str]) -> list[Recited]:
-        """`continue_` for several beginnings, recited side by side."""
+    def complete_many(self, beginnings: Sequence[str]) -> list[Recited]:
+        """`complete` for several beginnings, recited side by side."""
         slots, ratios, called = self._called(beginnings)
         texts = self._recite(slots[called], [self._llm.tokens(beginnings[number]) for number in called])
         recited = dict(zip(called, texts, strict=True))
@@ -176,7 +181,7 @@ class Recitation:
     def save(self, path: str | Path) -> None:
         """Save the weights as a safetensors file; they hold hashes of the facts, and can be made to recite them."""
         tensors = {"address.keys": self._address.keys, **self._content.tensors()}
-        save_weights(path, tensors, {"made_with": self._made_with, "hashes": self._hashes, "let_go": self._let_go})
+        save_weights(path, tensors, {"made_with": self._made_with, "hashes": self._hashes, "evicted": self._let_go})
 
     def load(self, path: str | Path) -> None:
         """Take saved weights in the place of these.
@@ -192,12 +197,12 @@ class Recitation:
         try:
             content.restore(tensors)
             address.rewrite(tensors["address.keys"])
-            hashes, let_go = list(about["hashes"]), int(about["let_go"])
+            hashes, evicted = list(about["hashes"]), int(about["evicted"])
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptStateError(f"{path} lacks something: {error!r}. Learn the weights from the log.") from error
         if not len(address) == len(content) == len(hashes):
             raise CorruptStateError(f"The parts of {path} do not fit together. Learn the weights from the log.")
-        self._address, self._content, self._hashes, self._let_go = address, content, hashes, let_go
+        self._address, self._content, self._hashes, self._let_go = address, content, hashes, evicted
 
     def recite(self, slots: Sequence[int]) -> list[str | None]:
         """Facts by their places, from first token to last; None where the weights do not know how one goes on."""
@@ -224,21 +229,21 @@ class Recitation:
         right, open_ = [True] * len(said), [True] * len(said)
         tokens, cache, past = torch.full((len(said), 1), self._llm.start_token), lm.cache_name, None
         with lm.lock, torch.no_grad():
-            for place in range(LONGEST):
+            for place in range(MAX_FACT_TOKENS):
                 out = body(tokens.to(lm.model.device), use_cache=True, **{cache: past})
                 past = out[cache]
                 answers, scores = self._content.read(out.last_hidden_state[:, -1], slots, vocabulary)
                 for row, (answer, score) in enumerate(zip(answers.tolist(), scores.tolist(), strict=True)):
                     given = beginnings[row][place] if place < len(beginnings[row]) else answer
-                    right[row] &= not open_[row] or (score >= SURE and given == answer)
+                    right[row] &= not open_[row] or (score >= MIN_TOKEN_SCORE and given == answer)
                     open_[row] &= right[row] and given != self._llm.end_token
                     said[row] += [given] if open_[row] else []
                     tokens[row] = given
                 if not any(open_):
                     break
             return [
-                str(lm.tokenizer.decode(row[len(beginning) :])) if known and not going_on else None
-                for row, beginning, known, going_on in zip(said, beginnings, right, open_, strict=True)
+                str(lm.tokenizer.decode(row[len(beginning) :])) if known and not log_failures else None
+                for row, beginning, known, log_failures in zip(said, beginnings, right, open_, strict=True)
             ]
 
     def _vectors(self, texts: Sequence[str]) -> Tensor:
@@ -274,7 +279,7 @@ class Recitation:
             self._address.rewrite(self._address.keys[gone:])
 
 
-def strangeness(llm: CausalReader, text: str, question: str) -> float:
+def surprisal_given(llm: CausalReader, text: str, question: str) -> float:
     """How much a question still surprises an LLM that has just read a text.
 
     The question's first word is left out: which one comes is open in any case.

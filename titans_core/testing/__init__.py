@@ -1,7 +1,7 @@
 """What every storage must promise, as tests that anyone can run on a log of their own. Needs pytest.
 
 Example:
-    class TestMyLog(EpisodeLogContract):
+    class TestMyLog(TurnLogContract):
         @pytest.fixture(autouse=True)
         def _folder(self, tmp_path):
             self.folder = tmp_path
@@ -14,7 +14,7 @@ import pytest
 
 pytest.register_assert_rewrite(*(f"titans_core.testing.{module}" for module in ("contract", "one_log", "turns")))
 
-from titans_core.testing.contract import EpisodeLogContract  # noqa: E402 - after pytest was told to explain its asserts
+from titans_core.testing.contract import TurnLogContract  # noqa: E402 - after pytest was told to explain its asserts
 from titans_core.testing.one_log import OneLogContract  # noqa: E402 - likewise
 
-__all__ = ["EpisodeLogContract", "OneLogContract"]
+__all__ = ["OneLogContract", "TurnLogContract"]

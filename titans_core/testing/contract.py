@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titans_core.episodes import Filters, Snapshot
 from titans_core.errors import ReaderMismatchError, StorageBusyError
+from titans_core.storage import Filters, Snapshot
 from titans_core.testing.one_log import OneLogContract
 from titans_core.testing.samples import append, passage, seen, turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titans_core.episodes import EpisodeLog
+    from titans_core.storage import TurnLog
 
 CONFUSABLE = [  # one goes on in Cyrillic
     "foo", "Foo", "foobar", "foo%", "f_o", "foo.bar", "foo ", " foo", "fóo", "fo\u0301o", "ﬀoo", "f\u043eo",
@@ -26,21 +26,21 @@ CONFUSABLE = [  # one goes on in Cyrillic
 ]  # fmt: skip
 
 
-class EpisodeLogContract(OneLogContract):
-    """Every promise of `EpisodeLog`. Subclass it, name the class `Test…`, and give it `open_log`.
+class TurnLogContract(OneLogContract):
+    """Every promise of `TurnLog`. Subclass it, name the class `Test…`, and give it `open_log`.
 
     Each test expects a storage that is empty when it begins; all logs that it opens are of that one storage.
     """
 
     @pytest.fixture
-    def other(self, log: EpisodeLog) -> Iterator[EpisodeLog]:
+    def other(self, log: TurnLog) -> Iterator[TurnLog]:
         """Alice's log once more, as another process would have it."""
         with closing(self.open_log(log.tenant)) as other:
             yield other
 
     # ── one storage ──
 
-    def test_what_was_written_is_there_when_the_log_is_opened_again(self, log: EpisodeLog) -> None:
+    def test_what_was_written_is_there_when_the_log_is_opened_again(self, log: TurnLog) -> None:
         records = append(log, turn("a"), turn("b", metadata={"n": 1}))
         with log.transaction():
             log.rehearse([records[0].position])
@@ -52,7 +52,7 @@ class EpisodeLogContract(OneLogContract):
             [later] = append(again, turn("c"))
         assert later.position > records[-1].position
 
-    def test_a_position_is_not_given_twice_after_all_were_deleted_and_the_log_reopened(self, log: EpisodeLog) -> None:
+    def test_a_position_is_not_given_twice_after_all_were_deleted_and_the_log_reopened(self, log: TurnLog) -> None:
         [record] = append(log, turn("a"))
         with log.transaction():
             log.delete([record.position])
@@ -86,7 +86,7 @@ class EpisodeLogContract(OneLogContract):
                     found = log.find_duplicate(turn("x", f"The password of {other!r}."))
                     assert found == ("secret" if same else None)
 
-    def test_nothing_of_another_tenant_is_reached_by_position_or_number(self, log: EpisodeLog) -> None:
+    def test_nothing_of_another_tenant_is_reached_by_position_or_number(self, log: TurnLog) -> None:
         [record] = append(log, turn("a"))
         with closing(self.open_log("bob")) as bob:
             append(bob, turn("b"))
@@ -101,7 +101,7 @@ class EpisodeLogContract(OneLogContract):
                     reach()
             assert log.turn_at(record.position) == turn("a")
 
-    def test_deleting_is_the_tenants_own(self, log: EpisodeLog) -> None:
+    def test_deleting_is_the_tenants_own(self, log: TurnLog) -> None:
         with closing(self.open_log("bob")) as bob:
             [record] = append(log, turn("a"))
             [bobs] = append(bob, turn("a"))
@@ -115,7 +115,7 @@ class EpisodeLogContract(OneLogContract):
             log.scrub()
             assert self._all(bob) == before
 
-    def test_a_tenant_that_is_deleted_begins_anew(self, log: EpisodeLog, other: EpisodeLog) -> None:
+    def test_a_tenant_that_is_deleted_begins_anew(self, log: TurnLog, other: TurnLog) -> None:
         append(log, turn("a"))
         with log.transaction():
             log.delete_tenant()
@@ -129,7 +129,7 @@ class EpisodeLogContract(OneLogContract):
 
     # ── several processes ──
 
-    def test_what_one_has_written_the_other_reads(self, log: EpisodeLog, other: EpisodeLog) -> None:
+    def test_what_one_has_written_the_other_reads(self, log: TurnLog, other: TurnLog) -> None:
         [record] = append(log, turn("a"))
         assert [seen(found) for found in other.records(after=0, keys=True)] == [seen(record)]
         with other.transaction():
@@ -137,14 +137,14 @@ class EpisodeLogContract(OneLogContract):
         assert log.find("a") is None
         assert log.head() == other.head()
 
-    def test_nobody_sees_a_transaction_that_has_not_ended(self, log: EpisodeLog, other: EpisodeLog) -> None:
+    def test_nobody_sees_a_transaction_that_has_not_ended(self, log: TurnLog, other: TurnLog) -> None:
         with log.transaction():
             log.append(turn("a"), [passage("a")])
             assert other.find("a") is None
             assert other.head().turns == 0
         assert other.find("a")
 
-    def test_reading_sees_one_moment_whatever_others_write(self, log: EpisodeLog, other: EpisodeLog) -> None:
+    def test_reading_sees_one_moment_whatever_others_write(self, log: TurnLog, other: TurnLog) -> None:
         records = append(log, *(turn(str(number)) for number in range(10)))
         with log.reading():
             before = self._all(log)
@@ -158,7 +158,7 @@ class EpisodeLogContract(OneLogContract):
         assert log.find("later")
         assert log.find("0") is None
 
-    def test_there_is_one_writer_at_a_time(self, log: EpisodeLog, other: EpisodeLog) -> None:
+    def test_there_is_one_writer_at_a_time(self, log: TurnLog, other: TurnLog) -> None:
         with _writing(other) as begun:
             with log.transaction():
                 begun.go()
@@ -167,9 +167,7 @@ class EpisodeLogContract(OneLogContract):
             assert begun.inside.wait(4)
         assert [found.id for found in log.select(Filters())] == ["first", "second"]
 
-    def test_a_writer_who_waits_for_five_seconds_is_told_that_it_is_busy(
-        self, log: EpisodeLog, other: EpisodeLog
-    ) -> None:
+    def test_a_writer_who_waits_for_five_seconds_is_told_that_it_is_busy(self, log: TurnLog, other: TurnLog) -> None:
         with log.transaction():
             began = time.monotonic()
             with pytest.raises(StorageBusyError), other.transaction():
@@ -187,7 +185,7 @@ class _Begun:
         inside: its transaction has begun.
     """
 
-    def __init__(self, log: EpisodeLog) -> None:
+    def __init__(self, log: TurnLog) -> None:
         self.inside = threading.Event()
         self._log = log
         self._thread = threading.Thread(target=self._write)
@@ -205,7 +203,7 @@ class _Begun:
 
 
 @contextmanager
-def _writing(log: EpisodeLog) -> Iterator[_Begun]:
+def _writing(log: TurnLog) -> Iterator[_Begun]:
     begun = _Begun(log)
     yield begun
     begun.join()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from titans_core.episodes import Filters, PassageRecord, Snapshot
 from titans_core.errors import StorageError
+from titans_core.storage import Filters, PassageRecord, Snapshot
 from titans_core.testing.samples import append, passage, seen, turn
 from titans_core.testing.turns import TurnsContract
 
 if TYPE_CHECKING:
-    from titans_core.episodes import EpisodeLog, TurnRecord
+    from titans_core.storage import TurnLog, TurnRecord
 
 
 class OneLogContract(TurnsContract):
@@ -21,7 +21,7 @@ class OneLogContract(TurnsContract):
 
     # ── records ──
 
-    def test_records_are_what_was_appended(self, log: EpisodeLog) -> None:
+    def test_records_are_what_was_appended(self, log: TurnLog) -> None:
         text = "One. Two. Three."
         parts = [passage(text, start, end) for start, end in ((0, 5), (5, 10), (10, 16))]
         with log.transaction():
@@ -36,7 +36,7 @@ class OneLogContract(TurnsContract):
         after = list(log.records(after=written[0].position, keys=True))
         assert [record.position for record in after] == [record.position for record in written[1:]]
 
-    def test_keys_and_texts_of_passages_come_in_the_order_asked_for(self, log: EpisodeLog) -> None:
+    def test_keys_and_texts_of_passages_come_in_the_order_asked_for(self, log: TurnLog) -> None:
         text = "naïve 👩‍👩‍👧 text of two parts"
         with log.transaction():
             first = log.append(turn("a", text), [passage(text, 0, 6), passage(text, 6)])
@@ -49,7 +49,7 @@ class OneLogContract(TurnsContract):
             assert log.keys(asked) == [packed[row] for row in order]
             assert log.texts(asked) == [[text[:6], text[6:], "b"][row] for row in order]
 
-    def test_the_head_adds_up_what_is_there(self, log: EpisodeLog) -> None:
+    def test_the_head_adds_up_what_is_there(self, log: TurnLog) -> None:
         records = append(log, *(turn(str(number)) for number in range(4)))
         head = log.head()
         assert (head.position, head.turns) == (records[-1].position, 4)
@@ -60,7 +60,7 @@ class OneLogContract(TurnsContract):
         assert (head.position, head.turns) == (records[2].position, 2)
         assert head.checksum == records[0].checksum + records[2].checksum
 
-    def test_reading_goes_on_while_records_are_streamed(self, log: EpisodeLog) -> None:
+    def test_reading_goes_on_while_records_are_streamed(self, log: TurnLog) -> None:
         append(log, *(turn(str(number)) for number in range(600)))
         with log.reading():
             found = [(record.position, log.turn_at(record.position).id) for record in log.records(after=0, keys=True)]
@@ -68,7 +68,7 @@ class OneLogContract(TurnsContract):
 
     # ── deleting and weights ──
 
-    def test_deleting_begins_an_epoch_and_takes_all_of_a_turn(self, log: EpisodeLog) -> None:
+    def test_deleting_begins_an_epoch_and_takes_all_of_a_turn(self, log: TurnLog) -> None:
         records = append(log, turn("a"), turn("b"))
         epoch = log.head().epoch
         with log.transaction():
@@ -84,7 +84,7 @@ class OneLogContract(TurnsContract):
         log.scrub()
         append(log, turn("a", "another"))  # the id is free again
 
-    def test_a_snapshot_is_replaced_and_does_not_outlive_its_epoch(self, log: EpisodeLog) -> None:
+    def test_a_snapshot_is_replaced_and_does_not_outlive_its_epoch(self, log: TurnLog) -> None:
         [record] = append(log, turn("a"))
         for state in (b"weights", b"\0\xff" * 700_000):
             snapshot = Snapshot(record.position, log.head().epoch, "a spec", state)
@@ -95,7 +95,7 @@ class OneLogContract(TurnsContract):
             log.delete([record.position])
         assert log.load_snapshot() is None
 
-    def test_rehearsals_are_of_the_last_consolidation(self, log: EpisodeLog) -> None:
+    def test_rehearsals_are_of_the_last_consolidation(self, log: TurnLog) -> None:
         positions = [record.position for record in append(log, *(turn(str(number)) for number in range(4)))]
         epoch = log.head().epoch
         for chosen in ([positions[2], positions[0]], [positions[3], positions[1]]):
@@ -112,7 +112,7 @@ class OneLogContract(TurnsContract):
 
     # ── transactions ──
 
-    def test_all_of_a_transaction_happens_or_nothing(self, log: EpisodeLog) -> None:
+    def test_all_of_a_transaction_happens_or_nothing(self, log: TurnLog) -> None:
         records = append(log, turn("a"), turn("b"))
         with log.transaction():
             log.save_snapshot(Snapshot(records[1].position, log.head().epoch, "a spec", b"weights"))
@@ -129,32 +129,32 @@ class OneLogContract(TurnsContract):
             raise KeyError
         assert self._all(log) == before
 
-    def test_a_transaction_sees_its_own_writes(self, log: EpisodeLog) -> None:
+    def test_a_transaction_sees_its_own_writes(self, log: TurnLog) -> None:
         with log.transaction(), log.reading():
             record = log.append(turn("a"), [passage("a")])
             assert log.find("a")
             assert [each.position for each in log.records(after=0, keys=True)] == [record.position]
             assert log.head().turns == 1
 
-    def test_a_tenant_that_is_deleted_has_nothing_left(self, log: EpisodeLog) -> None:
+    def test_a_tenant_that_is_deleted_has_nothing_left(self, log: TurnLog) -> None:
         append(log, turn("a"), turn("b"))
         with log.transaction():
             assert log.delete_tenant() == 2
         assert not any((log.select(Filters()), list(log.records(after=0, keys=True))))
         assert log.head().turns == 0
 
-    def test_its_size_is_told_in_bytes(self, log: EpisodeLog) -> None:
+    def test_its_size_is_told_in_bytes(self, log: TurnLog) -> None:
         append(log, turn("a", "x" * 100_000))
         assert log.size() >= 0
         assert isinstance(log.size(), int)
 
-    def test_closing_twice_is_no_error_and_a_closed_log_answers_nothing(self, log: EpisodeLog) -> None:
+    def test_closing_twice_is_no_error_and_a_closed_log_answers_nothing(self, log: TurnLog) -> None:
         log.close()
         log.close()
         with pytest.raises(StorageError):
             log.head()
 
-    def _all(self, log: EpisodeLog) -> tuple[Any, ...]:
+    def _all(self, log: TurnLog) -> tuple[Any, ...]:
         records = [seen(record) for record in log.records(after=0, keys=True)]
         return log.select(Filters()), records, log.head(), log.load_snapshot(), log.rehearsals()
 

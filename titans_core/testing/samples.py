@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from titans_core.episodes import PassageRecord
+from titans_core.storage import PassageRecord
 from titans_core.types import Turn
 
 if TYPE_CHECKING:
-    from titans_core.episodes import EpisodeLog, TurnRecord
+    from titans_core.storage import TurnLog, TurnRecord
 
 DIM = 8
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -53,14 +53,14 @@ def passage(text: str, start: int = 0, end: int | None = None) -> PassageRecord:
     return PassageRecord(0, start, len(text) if end is None else end, vectors[0], vectors[1], drawn.randbytes(50))
 
 
-def append(log: EpisodeLog, *turns: Turn) -> list[TurnRecord]:
+def append(log: TurnLog, *turns: Turn) -> list[TurnRecord]:
     """Append turns of one passage each, in one transaction."""
     with log.transaction():
         return [log.append(turn, [passage(turn.text)]) for turn in turns]
 
 
 def turn(id: str, text: str = "", **fields: Any) -> Turn:  # noqa: A002 - the field's name
-    """A turn as `checked_turn` gives it."""
+    """A turn as `validate_turn` gives it."""
     return replace(Turn(text or f"The text of {id}.", at=AT, id=id), **fields)
 
 

@@ -10,45 +10,45 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from titans_core.episodes import Filters
 from titans_core.errors import InvalidTurnError, StorageError
+from titans_core.storage import Filters
 from titans_core.testing.samples import AT, DIM, METADATA, ODD_TEXTS, append, passage, seen, turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titans_core.episodes import EpisodeLog
+    from titans_core.storage import TurnLog
 
 
 class TurnsContract(ABC):
     """Subclass it, name the class `Test…`, and give it `open_log`."""
 
     @abstractmethod
-    def open_log(self, tenant: str = "alice", *, reader: str = "a reader", dim: int = DIM) -> EpisodeLog:
+    def open_log(self, tenant: str = "alice", *, reader: str = "a reader", dim: int = DIM) -> TurnLog:
         """Open a tenant's log in a storage that is empty when a test begins."""
 
     @pytest.fixture
-    def log(self) -> Iterator[EpisodeLog]:
+    def log(self) -> Iterator[TurnLog]:
         """Alice's log, closed after the test."""
         with closing(self.open_log()) as log:
             yield log
 
     # ── turns ──
 
-    def test_an_empty_log_has_nothing(self, log: EpisodeLog) -> None:
+    def test_an_empty_log_has_nothing(self, log: TurnLog) -> None:
         assert log.head()[1:] == (0, 0, 0)
         assert not any((log.select(Filters()), log.positions(Filters()), list(log.records(after=0, keys=True))))
         assert not any((log.find("nobody"), log.position_of("nobody"), log.load_snapshot()))
         assert not any((log.keys([]), log.texts([])))
         assert log.rehearsals() == (0, [])
 
-    def test_what_was_appended_is_found(self, log: EpisodeLog) -> None:
+    def test_what_was_appended_is_found(self, log: TurnLog) -> None:
         said = turn("a", speaker="user", session="s", source="web", metadata={"topic": "car"})
         [record] = append(log, said)
         assert log.find("a") == log.turn_at(record.position) == said
         assert log.position_of("a") == record.position
 
-    def test_positions_ascend_and_are_never_given_twice(self, log: EpisodeLog) -> None:
+    def test_positions_ascend_and_are_never_given_twice(self, log: TurnLog) -> None:
         first = [record.position for record in append(log, *(turn(str(number)) for number in range(5)))]
         assert first == sorted(set(first))
         with log.transaction():
@@ -56,7 +56,7 @@ class TurnsContract(ABC):
         [later] = append(log, turn("later"))
         assert later.position > first[-1]
 
-    def test_an_updated_turn_keeps_its_place(self, log: EpisodeLog) -> None:
+    def test_an_updated_turn_keeps_its_place(self, log: TurnLog) -> None:
         records = append(log, turn("a"), turn("b"), turn("c"))
         with log.transaction():
             log.delete([records[1].position])
@@ -65,7 +65,7 @@ class TurnsContract(ABC):
         assert [found.id for found in log.select(Filters())] == ["a", "b", "c"]
         assert log.texts([again.passages[0].number]) == ["another text"]
 
-    def test_an_id_that_is_taken_is_refused(self, log: EpisodeLog) -> None:
+    def test_an_id_that_is_taken_is_refused(self, log: TurnLog) -> None:
         append(log, turn("a"))
         with pytest.raises(StorageError):
             append(log, turn("b"), turn("a", "another"))
@@ -73,7 +73,7 @@ class TurnsContract(ABC):
 
     @pytest.mark.parametrize("text", ODD_TEXTS, ids=lambda text: ascii(text[:12]))
     @pytest.mark.parametrize("field", ["text", "speaker", "session", "source", "id"])
-    def test_odd_text_comes_back_exactly_or_is_refused(self, log: EpisodeLog, field: str, text: str) -> None:
+    def test_odd_text_comes_back_exactly_or_is_refused(self, log: TurnLog, field: str, text: str) -> None:
         changed: dict[str, Any] = {field: text if field == "text" else text[:400]}
         said = replace(turn("a", "plain"), **changed)
         try:
@@ -96,7 +96,7 @@ class TurnsContract(ABC):
             datetime(2026, 3, 29, 2, 30, 0, 1, tzinfo=timezone(timedelta(hours=5, minutes=45))),
         ],
     )
-    def test_times_are_kept_to_the_microsecond(self, log: EpisodeLog, at: datetime) -> None:
+    def test_times_are_kept_to_the_microsecond(self, log: TurnLog, at: datetime) -> None:
         append(log, turn("a", at=at))
         found = log.find("a")
         assert found
@@ -104,7 +104,7 @@ class TurnsContract(ABC):
         assert log.positions(Filters(since=at))
         assert not log.positions(Filters(until=at))
 
-    def test_metadata_come_back_exactly(self, log: EpisodeLog) -> None:
+    def test_metadata_come_back_exactly(self, log: TurnLog) -> None:
         [record] = append(log, turn("a", metadata=METADATA))
         for _ in range(2):
             found = log.turn_at(record.position)
@@ -113,7 +113,7 @@ class TurnsContract(ABC):
             with log.transaction():
                 log.set_metadata(record.position, METADATA)
 
-    def test_metadata_are_replaced_whole_and_nothing_else_changes(self, log: EpisodeLog) -> None:
+    def test_metadata_are_replaced_whole_and_nothing_else_changes(self, log: TurnLog) -> None:
         said = turn("a", speaker="user", metadata={"old": 1})
         [record] = append(log, said)
         before = [seen(each) for each in log.records(after=0, keys=True)], log.head()
@@ -122,7 +122,7 @@ class TurnsContract(ABC):
         assert log.find("a") == replace(said, metadata={"new": 2})
         assert ([seen(each) for each in log.records(after=0, keys=True)], log.head()) == before
 
-    def test_a_nul_in_metadata_is_exact_or_refused_and_harms_no_search(self, log: EpisodeLog) -> None:
+    def test_a_nul_in_metadata_is_exact_or_refused_and_harms_no_search(self, log: TurnLog) -> None:
         append(log, turn("a", metadata={"topic": "car"}))
         said = turn("b", metadata={"topic": "c\0r", "k\0y": 1})
         try:
@@ -174,7 +174,7 @@ class TurnsContract(ABC):
             ({"speaker": "user", "where": {"n": 1}, "ids": ["a", "d"]}, "a"),
         ],
     )
-    def test_filters_are_exact(self, log: EpisodeLog, filters: Any, ids: str) -> None:
+    def test_filters_are_exact(self, log: TurnLog, filters: Any, ids: str) -> None:
         append(
             log,
             turn("a", speaker="user", session="s1", metadata={"n": 1, "none": None, "t": "x"}),
@@ -185,14 +185,14 @@ class TurnsContract(ABC):
         assert [found.id for found in log.select(Filters(**filters))] == list(ids)
         assert log.positions(Filters(**filters)) == [log.position_of(found) for found in ids]
 
-    def test_duplicates_are_of_one_speaker_however_accents_are_written(self, log: EpisodeLog) -> None:
+    def test_duplicates_are_of_one_speaker_however_accents_are_written(self, log: TurnLog) -> None:
         append(log, turn("first", "café", speaker="Zoé"), turn("second", "cafe\u0301", speaker="Zoe\u0301"))
         for text, speaker in (("café", "Zoe\u0301"), ("cafe\u0301", "Zoé")):
             assert log.find_duplicate(turn("x", text, speaker=speaker)) == "first"
         for text, somebody in (("cafe", "Zoé"), ("café", "Zoe"), ("café", None), ("écafé", "Zo")):
             assert log.find_duplicate(turn("x", text, speaker=somebody)) is None
 
-    def test_the_turns_of_a_source_are_counted(self, log: EpisodeLog) -> None:
+    def test_the_turns_of_a_source_are_counted(self, log: TurnLog) -> None:
         before = datetime.now(UTC).timestamp() - 60
         append(log, turn("a", source="web"), turn("b", source="web"), turn("c", source="mail"), turn("d"))
         assert log.written_by("web", since=before) == 2  # when they were written, not said

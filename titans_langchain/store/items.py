@@ -17,8 +17,8 @@ from langgraph.store.base import Item, SearchItem, get_text_at_path
 from typing_extensions import override
 
 from titans_core import Confidence, Turn
-from titans_core.episodes import checked_turn
 from titans_core.errors import InvalidTurnError
+from titans_core.integration import validate_turn
 from titans_langchain.identity import NAMESPACES
 from titans_langchain.store.ops import passes
 
@@ -103,7 +103,7 @@ def turn_of(op: PutOp, fields: Sequence[str], now: datetime) -> Turn:
     """
     if not isinstance(op.value, Mapping):
         raise InvalidTurnError(f"A value is a mapping, such as {{'text': …}}, not {type(op.value).__name__}.")
-    turn = checked_turn(Turn(_key_text(op.key), at=now, metadata={"value": dict(op.value)}, id=id_of(op.key)))
+    turn = validate_turn(Turn(_key_text(op.key), at=now, metadata={"value": dict(op.value)}, id=id_of(op.key)))
     value = turn.metadata["value"]  # as JSON gives it back
     paths = fields if op.index is None else op.index or ()
     text = "\n".join(text for path in paths for text in _texts(value, path) if text.strip())

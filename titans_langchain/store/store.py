@@ -12,7 +12,7 @@ from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from typing_extensions import override
 
 from titans_core.errors import TitansError, UnknownTurnError
-from titans_core.locks import Lock
+from titans_core.integration import Lock
 from titans_langchain.identity import NAMESPACES
 from titans_langchain.store.items import (
     Found,

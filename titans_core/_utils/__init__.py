@@ -1,0 +1,1 @@
+"""Helpers that know nothing of memories. Private: use the public packages."""

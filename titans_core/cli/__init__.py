@@ -1,0 +1,5 @@
+"""The `titans` command. It needs the extra `cli`."""
+
+from titans_core.cli.app import build_app, main
+
+__all__ = ["build_app", "main"]

@@ -1,0 +1,245 @@
+"""The `titans` command. It needs the extra `cli`, and says so where that is missing."""
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from titans_core import __version__
+from titans_core.cli.doctor import Check, Status, examine
+from titans_core.cli.files import add_maintenance_commands, add_transfer_commands
+from titans_core.errors import TitansError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import typer
+    from rich.console import Console
+
+    from titans_core.recitation.exam import Outcome
+
+STYLES = {Status.OK: "green", Status.INFO: "cyan", Status.PROBLEM: "bold red"}
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app = build_app()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in {"rich", "typer"}:
+            raise
+        sys.exit(f"The titans command needs {missing}; run: pip install 'titans-core[cli]'")
+    app()
+
+
+def build_app() -> "typer.Typer":
+    """The command line as a typer app.
+
+    Raises:
+        ModuleNotFoundError: rich or typer is not installed.
+    """
+    # Here and not above, so that `main` can say what is missing.
+    import typer
+    from rich.console import Console
+
+    app = typer.Typer(no_args_is_help=True, add_completion=False)
+    console = Console(highlight=False)
+
+    def show_version(*, asked: bool) -> None:
+        if asked:
+            console.print(f"titans-core {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def titans(
+        *,
+        version: Annotated[
+            bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        """Long-term memory that learns each conversation turn on your machine."""
+
+    @app.command()
+    def doctor() -> None:
+        """Check this machine: each line is ok, or says what to do."""
+        problems = 0
+        for check in examine():
+            problems += check.status is Status.PROBLEM
+            console.print(_line(check), soft_wrap=True)
+        if problems:
+            console.print(f"{problems} to solve: the lines above say how.")
+            raise typer.Exit(1)
+        console.print("Everything that is needed works.")
+
+    @app.command()
+    def figures(
+        directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for the pictures.")],
+        *,
+        url: Annotated[str, typer.Option(help="The memory's file.")],
+        tenant: Annotated[str, typer.Option(help="Whose memory.")],
+        query: Annotated[str | None, typer.Option(help="What to recall; by default a question it heard.")] = None,
+        last: Annotated[
+            int, typer.Option(min=1, help="How many turns to show, the last ones; a tenth of a second each.")
+        ] = 500,
+        retention: Annotated[float, typer.Option(help="The retention that the memory is opened with.")] = 1.0,
+        reader: Annotated[str | None, typer.Option(help="The model that it is opened with.")] = None,
+    ) -> None:
+        """Draw what happened in a memory: pictures of surprise, updates, momentum, forgetting and recall."""
+        with _explained():
+            for path in _draw(
+                console, directory, url=url, tenant=tenant, query=query, last=last, retention=retention, reader=reader
+            ):
+                console.print(str(path), soft_wrap=True, markup=False)
+
+    _add_llm_commands(app, console)
+    add_transfer_commands(app, console, _explained)
+    add_maintenance_commands(app, console, _explained)
+    return app
+
+
+def _add_llm_commands(app: "typer.Typer", console: "Console") -> None:
+    """The commands that talk with a language model."""
+    import typer
+
+    @app.command()
+    def chat(
+        *,
+        url: Annotated[str, typer.Option(help="The memory's file; it is made if there is none.")] = "titans-chat.db",
+        tenant: Annotated[str, typer.Option(help="Whose memory.")] = "me",
+        mode: Annotated[
+            str, typer.Option(help="How the memory takes part: context, recite or soft_prompt.")
+        ] = "context",
+        model: Annotated[
+            str | None, typer.Option(help="The language model, a folder or a name; by default SmolLM2-135M-Instruct.")
+        ] = None,
+        max_tokens: Annotated[int, typer.Option(min=1, help="The most that a reply may have.")] = 64,
+    ) -> None:
+        """Chat with a small language model that remembers, all on this machine."""
+        with _explained():
+            _chat(console, url=url, tenant=tenant, mode=mode, model=model, max_tokens=max_tokens)
+
+    @app.command("total-recall")
+    def total_recall(
+        *,
+        facts: Annotated[
+            list[int] | None, typer.Option(min=1, max=1024, help="How many; repeat for more rows.")
+        ] = None,
+        seeds: Annotated[int, typer.Option(min=1, help="Runs with other facts; the table shows means.")] = 1,
+        questions: Annotated[int, typer.Option(min=1, help="About so many facts everybody is asked.")] = 48,
+        baseline_steps: Annotated[
+            int,
+            typer.Option(min=0, help="Train a soft prompt too; tutorials take 600 steps a fact, each half a second."),
+        ] = 0,
+        model: Annotated[str | None, typer.Option(help="The language model; by default SmolLM2-135M-Instruct.")] = None,
+    ) -> None:
+        """Teach facts, clear the context, ask in the exact and in other words: what do the weights alone still know?"""
+        with _explained():
+            _total_recall(console, facts or [4], seeds, questions, baseline_steps, model)
+
+
+@contextmanager
+def _explained() -> "Iterator[None]":
+    """Errors that a user can do something about end the command with their sentence, not with a traceback."""
+    import typer
+
+    try:
+        yield
+    except (TitansError, ModuleNotFoundError) as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        typer.echo(f"problem  {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _draw(
+    console: "Console",
+    directory: Path,
+    *,
+    url: str,
+    tenant: str,
+    query: str | None,
+    last: int,
+    retention: float,
+    reader: str | None,
+) -> list[Path]:
+    """Draw under a progress bar."""
+    from rich.progress import Progress
+
+    from titans_core.figures.draw import check_memory, draw
+    from titans_core.memory.memory import TitansMemory
+
+    check_memory(url, tenant)
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+        TitansMemory.open(url, tenant=tenant, retention=retention, reader=reader) as memory,
+    ):
+        task = bar.add_task("replaying", total=None)
+        return draw(
+            memory,
+            directory,
+            query=query,
+            last=last,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _chat(console: "Console", *, url: str, tenant: str, mode: str, model: str | None, max_tokens: int) -> None:
+    """Load the model, open the memory, and chat."""
+    with console.status(f"loading {model or 'SmolLM2-135M-Instruct'} …"):
+        from titans_core.cli.chat import Chat
+        from titans_core.memory.memory import TitansMemory
+        from titans_core.readers import DEFAULT_LANGUAGE_MODEL, CausalReader
+
+        llm = CausalReader(model or DEFAULT_LANGUAGE_MODEL)
+        memory = TitansMemory.open(url, tenant=tenant)
+    with memory:
+        Chat(llm, memory, console, mode=mode, max_new_tokens=max_tokens).run()
+
+
+def _total_recall(
+    console: "Console", facts: list[int], seeds: int, questions: int, baseline_steps: int, model: str | None
+) -> None:
+    """Run the exams and print the tables."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    with console.status("loading the models …") as status:
+        from titans_core.readers import DEFAULT_LANGUAGE_MODEL, CausalReader, load_reader
+        from titans_core.recitation.exam import total_recall
+        from titans_core.recitation.exam.table import COLUMNS, GATE_COLUMNS, gate_rows, loss_curve, rows
+
+        llm, encoder = CausalReader(model or DEFAULT_LANGUAGE_MODEL), load_reader()
+        outcomes: list[Outcome] = []
+        for count in facts:
+            for seed in range(seeds):
+
+                def tell(what: str, about: str = f"{count} facts, seed {seed}") -> None:
+                    status.update(f"{about}: {what} …")
+
+                outcomes += total_recall(
+                    llm,
+                    encoder,
+                    facts=count,
+                    seed=seed,
+                    questions=questions,
+                    baseline_steps=baseline_steps,
+                    tell=tell,
+                )
+    tables = (("Total recall", COLUMNS, rows(outcomes)), ("The gate", GATE_COLUMNS, gate_rows(outcomes)))
+    for title, columns, lines in tables:
+        table = Table(*columns, title=title, box=SIMPLE, padding=0)
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+    for one in outcomes:
+        if one.losses:
+            console.print(f"losses of the soft prompt, {len(one.losses)} steps: {loss_curve(one.losses)}")
+
+
+def _line(check: Check) -> str:
+    from rich.markup import escape
+
+    status = f"[{STYLES[check.status]}]{check.status:<8}[/]"
+    text = f"{check.detail}. {check.advice}" if check.advice else check.detail
+    return f"{status} {check.name:<13} {escape(text)}"

@@ -1,5 +1,0 @@
-"""The log in SQL: what SQLite and PostgreSQL have in common."""
-
-from titans_core.episodes.sql.log import SqlLog
-
-__all__ = ["SqlLog"]

@@ -1,6 +1,0 @@
-"""The log in a SQLite file: for one machine, any number of processes."""
-
-from titans_core.episodes.sqlite.database import IN_MEMORY
-from titans_core.episodes.sqlite.log import SqliteLog, stored_tenants
-
-__all__ = ["IN_MEMORY", "SqliteLog", "stored_tenants"]

@@ -1,0 +1,6 @@
+"""What recitation is compared with."""
+
+from titans_core.recitation.baselines.next_state import NextStateMemory
+from titans_core.recitation.baselines.soft_prompt import SoftPromptMemory, Training
+
+__all__ = ["NextStateMemory", "SoftPromptMemory", "Training"]

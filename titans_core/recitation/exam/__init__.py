@@ -1,0 +1,6 @@
+"""The tutorials' exam: teach facts, clear the context, ask for them in exact and in other words."""
+
+from titans_core.recitation.exam.facts import Exam, Fact, make_exam
+from titans_core.recitation.exam.run import Outcome, total_recall
+
+__all__ = ["Exam", "Fact", "Outcome", "make_exam", "total_recall"]

@@ -1,0 +1,32 @@
+"""Query to ranked turns: two ways to find, one to rank, and the context.
+
+The large products run in torch, the rest in numpy: two libraries with a pool of threads each would wait for each other
+(a reading took 70 ms instead of 24 ms after one product in numpy).
+"""
+
+from titans_core.retrieval.budget import fit_to_budget
+from titans_core.retrieval.candidates import Candidates, Ranking, find_candidates, rank_candidates
+from titans_core.retrieval.duplicates import DUPLICATE, nearest_passages, same_words, words_of
+from titans_core.retrieval.features import ranking_fingerprint
+from titans_core.retrieval.fusion import Weights
+from titans_core.retrieval.index import Index, LearnOutcome
+from titans_core.retrieval.knowledge import Knowledge
+from titans_core.retrieval.pipeline import recollect
+
+__all__ = [
+    "DUPLICATE",
+    "Candidates",
+    "Index",
+    "Knowledge",
+    "LearnOutcome",
+    "Ranking",
+    "Weights",
+    "find_candidates",
+    "fit_to_budget",
+    "nearest_passages",
+    "rank_candidates",
+    "ranking_fingerprint",
+    "recollect",
+    "same_words",
+    "words_of",
+]
