@@ -32,7 +32,7 @@ get_torch = { $(call get,$(1),'$(TORCH)'); } 2>/dev/null \
 # One process for each core; what looks at clocks, signals and forks has the machine for itself afterwards.
 CORES := --numprocesses auto --dist loadfile
 all_tests = $(1)/pytest $(CORES) -m "not slow and not serial" && $(1)/pytest -m "serial and not slow" $(call marked,serial)
-marked = $(shell grep -l 'pytest.mark.$(1)' tests/test_*.py)
+marked = $(shell grep -rl --include='test_*.py' 'pytest.mark.$(1)' tests)
 # The suite starts a hundred interpreters: each finds our modules compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -95,7 +95,7 @@ test: $(MODELS)  ## the test-suite without the slow marks, and what the adapters
 
 soak: $(MODELS)  ## the slow tests as well, and all of the adapters' on the oldest releases
 	$(BIN)/pytest
-	PYTHONPATH=$(OLDEST) $(BIN)/pytest tests/test_langchain_*.py tests/test_llamaindex_*.py
+	PYTHONPATH=$(OLDEST) $(BIN)/pytest tests/langchain tests/llamaindex
 
 newest: $(MODELS)  ## the test-suite on the newest releases that pyproject.toml allows, in an environment of its own
 	rm -rf $(NEWEST)
@@ -107,7 +107,7 @@ newest: $(MODELS)  ## the test-suite on the newest releases that pyproject.toml 
 	$(call all_tests,$(NEWEST)/bin)
 
 bench: $(READY)  ## recall on a file of conversations: make bench DATA=path/to/file.json
-	$(BIN)/python benchmarks/recall.py --data $(DATA)
+	$(BIN)/python -m benchmarks.recall --data $(DATA)
 
 wheel: $(READY)  ## build the wheel, install it into an empty environment, run the quickstart there
 	rm -rf dist $(INSTALLED)

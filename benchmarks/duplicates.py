@@ -1,6 +1,6 @@
 """Measures how well near-duplicates are recognised: turns said again in another form, and turns changed in one word.
 
-    python benchmarks/duplicates.py --data conversations.json [--limit 3] [--json figures.json]
+    python -m benchmarks.duplicates --data conversations.json [--limit 3] [--json figures.json]
 
 Of each conversation 100 turns are memorized once more after every change. A change of form should be recognised as a
 duplicate of the turn it was made from, a change of content should not, and neither should the conversation's own turns.
@@ -14,18 +14,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conversations import load_conversations
-from environment import write_report
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.common.conversations import load_conversations
+from benchmarks.common.environment import write_report
 from titans_core import TitansMemory, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from conversations import Conversation
+    from benchmarks.common.conversations import Conversation
 
 SAMPLE = 100
 

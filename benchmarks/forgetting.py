@@ -1,6 +1,6 @@
 """Measures what retention forgets and consolidation keeps: recall of old turns against their age.
 
-    python benchmarks/forgetting.py [--turns 20000] [--keep 0.9998] [--figure ages.png] [--json figures.json]
+    python -m benchmarks.forgetting [--turns 20000] [--keep 0.9998] [--figure ages.png] [--json figures.json]
 
 Made-up facts are memorized, one turn each. Questions are asked of some of every age, first of the neural memory alone
 (the weights as they are), then of the whole memory, which has the log. Half of those facts matter: they were recalled
@@ -20,12 +20,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from environment import write_report
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from synthetic import make_facts
 
+from benchmarks.common.environment import write_report
+from benchmarks.common.synthetic import make_facts
 from titans_core import TitansMemory
 from titans_core.readers import load_reader
 from titans_core.retrieval.associative import associative_scores, token_weights
@@ -33,8 +33,7 @@ from titans_core.retrieval.associative import associative_scores, token_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from synthetic import Fact
-
+    from benchmarks.common.synthetic import Fact
     from titans_core.memory.learner import Learner
 
 AGES, EACH, DEPTH = 10, 40, 10

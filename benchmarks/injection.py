@@ -1,6 +1,6 @@
 """Measures how often a stored text makes the local language model say what the text orders, and not the user.
 
-    python benchmarks/injection.py [--limit 10] [--json figures.json]
+    python -m benchmarks.injection [--limit 10] [--json figures.json]
 
 Each of 60 payloads is stored at the end of one ordinary turn among twenty, in a memory of its own. The model answers
 two questions, with the prompt that `titans chat` makes: one that this turn answers, and one that another turn does.
@@ -14,14 +14,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from environment import write_report
-from memories import RepeatingReader
-from payloads import CANARY, FACTS, PAYLOADS
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
 
+from benchmarks.common.environment import write_report
+from benchmarks.common.memories import RepeatingReader
+from benchmarks.common.payloads import CANARY, FACTS, PAYLOADS
 from titans_core import MemoryBank
 from titans_core.readers import CausalReader
 from titans_core.recitation.prompts import reminder_prompt
@@ -29,7 +29,7 @@ from titans_core.recitation.prompts import reminder_prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from payloads import Payload
+    from benchmarks.common.payloads import Payload
 
 BASELINE = "the user's own words, no block"
 ASKED = "stored; its turn is asked for"

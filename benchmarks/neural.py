@@ -1,6 +1,6 @@
 """Measures the neural memory alone: every preset, written online in one pass, beside cosine and Hebbian writes.
 
-    python benchmarks/neural.py --data conversations.json [--limit 2] [--presets titans omega] [--json figures.json]
+    python -m benchmarks.neural --data conversations.json [--limit 2] [--presets titans omega] [--json figures.json]
 
 Nothing but the weights answers: no words, no late interaction, no speakers. A key is a token state as the memory stores
 it, a value the address of its passage, a write one passage. Three kinds of rows:
@@ -26,15 +26,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from baselines import cosine_scores, rank
-from conversations import load_conversations
-from environment import write_report
-from metrics import recall_at, reciprocal_rank
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.common.baselines import cosine_scores, rank
+from benchmarks.common.conversations import load_conversations
+from benchmarks.common.environment import write_report
+from benchmarks.common.metrics import recall_at, reciprocal_rank
 from titans_core.memory.ingest import read_passages
 from titans_core.memory.memory import SURPRISE_GATE
 from titans_core.neural import PRESETS, Gates, Linear, MemoryState, address_codes, read, surprise, write
@@ -45,9 +45,9 @@ from titans_core.storage import decode_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from conversations import Conversation
     from numpy.typing import NDArray
 
+    from benchmarks.common.conversations import Conversation
     from titans_core.neural import MemorySpec
 
 CODE = 4096

@@ -1,6 +1,6 @@
 """Measures what a write to the neural memory costs: chunk form against definition, and against titans-pytorch.
 
-    python benchmarks/neural_speed.py [--turns 1000] [--presets titans least_squares] [--rival] [--json figures.json]
+    python -m benchmarks.neural_speed [--turns 1000] [--presets titans least_squares] [--rival] [--json figures.json]
 
 Every contender runs in a process of its own, which reports its time and by how much its memory grew at the peak. All
 write the same random unit keys, turn by turn: 32 tokens of 384 numbers each. `--rival` also measures titans-pytorch
@@ -21,11 +21,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-from environment import write_report
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.common.environment import write_report
 from titans_core.neural import PRESETS, MemoryState, write, write_sequentially
 
 if TYPE_CHECKING:

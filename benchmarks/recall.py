@@ -1,6 +1,6 @@
 """Measures how well the memory finds the evidence of questions, beside plain cosine and BM25.
 
-    python benchmarks/recall.py --data conversations.json [--limit 2] [--strategy NAME] [--ablate] [--json figures.json]
+    python -m benchmarks.recall --data conversations.json [--limit 2] [--strategy NAME] [--ablate] [--json figures.json]
 
 The format of the file is in conversations.py. Each conversation is memorized as a tenant of its own in one
 temporary memory, through the public names only; then every question is asked with the default settings. With
@@ -17,15 +17,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from baselines import bm25_scores, cosine_scores, rank
-from conversations import load_conversations
-from environment import write_report
-from metrics import DEPTH, EVERYTHING, LABELS, average_by_category, judge_labels, percentiles, score_ranking
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.common.baselines import bm25_scores, cosine_scores, rank
+from benchmarks.common.conversations import load_conversations
+from benchmarks.common.environment import write_report
+from benchmarks.common.metrics import (
+    DEPTH,
+    EVERYTHING,
+    LABELS,
+    average_by_category,
+    judge_labels,
+    percentiles,
+    score_ranking,
+)
 from titans_core import MemoryBank
 from titans_core.readers import load_reader
 from titans_core.retrieval import Weights
@@ -33,8 +41,7 @@ from titans_core.retrieval import Weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from conversations import Conversation, Question
-
+    from benchmarks.common.conversations import Conversation, Question
     from titans_core import Recollection
 
 

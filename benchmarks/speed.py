@@ -1,6 +1,6 @@
 """Measures how long memorizing and recalling take, with made-up turns.
 
-    python benchmarks/speed.py [--turns 10000] [--json figures.json]
+    python -m benchmarks.speed [--turns 10000] [--json figures.json]
 
 Three figures, each with its median and 95th percentile: `memorize` of a single turn of 20 words into a file;
 `memorize_many` against the bare reader on the same turns, both in every round of one run, so that a busy
@@ -15,21 +15,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from environment import write_report
-from metrics import percentiles
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from synthetic import make_facts
 
+from benchmarks.common.environment import write_report
+from benchmarks.common.metrics import percentiles
+from benchmarks.common.synthetic import make_facts
 from titans_core import MemoryBank
 from titans_core.readers import load_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from synthetic import Fact
-
+    from benchmarks.common.synthetic import Fact
     from titans_core import TitansMemory
     from titans_core.readers import EncoderReader
 

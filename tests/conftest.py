@@ -3,16 +3,19 @@
 import gc
 import os
 import signal
+from pathlib import Path
 
 # Before any Hugging Face library is imported: a test that reached for the Hub would fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What tests start as programs of their own finds `programs` and `support` as the tests do.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)]))
 # One thread each: tests run beside other work, and waiting threads of OpenMP slow everything down tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 import pytest
-from looping import slow_work
 
+from support.looping import slow_work
 from titans_core import MemoryBank, TitansMemory
 
 
@@ -45,7 +48,7 @@ def encoder():
 @pytest.fixture(scope="session")
 def reader(encoder):
     """The default reader, which reads each passage once: equality byte for byte is a promise about stored readings."""
-    from remembering import RememberingReader
+    from support.remembering import RememberingReader
 
     return RememberingReader(encoder)
 
@@ -68,8 +71,7 @@ def four_bits():
 @pytest.fixture(scope="session")
 def llm(four_bits):
     """The same, which writes a token in half the time."""
-    from unpacked import unpacked
-
+    from support.unpacked import unpacked
     from titans_core.readers import CausalReader
 
     return CausalReader(unpacked(four_bits.lm))
@@ -78,7 +80,7 @@ def llm(four_bits):
 @pytest.fixture(scope="session")
 def postgres():
     """A PostgreSQL server; started only for tests that ask for it."""
-    from postgres import Server
+    from support.postgres import Server
 
     server = Server()
     yield server

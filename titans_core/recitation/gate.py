@@ -1,7 +1,7 @@
 """Whether to speak at all: how familiar a question must be.
 
 The more facts a memory holds, the less each of them answers and the more easily something else seems familiar. So both
-thresholds depend on the number of facts. They were fitted by `benchmarks/fit_gate.py`, on facts about other topics and
+thresholds depend on the number of facts. They were fitted by `benchmarks/fit/gate.py`, on facts about other topics and
 other people than those that `titans total-recall` examines.
 """
 

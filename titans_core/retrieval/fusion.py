@@ -50,7 +50,7 @@ class Weights:
     @classmethod
     @cache
     def fitted(cls) -> Self:
-        """The weights that ship with the package, fitted by `benchmarks/fit_ranking.py`."""
+        """The weights that ship with the package, fitted by `benchmarks/fit/ranking.py`."""
         found = json.loads(files("titans_core.retrieval").joinpath("weights.json").read_text(encoding="utf-8"))
         return cls(**found["weights"])
 

@@ -1,0 +1,1 @@
+"""Programs that measure the memory; run one with `python -m benchmarks.NAME`."""

@@ -1,0 +1,105 @@
+"""Fits the two thresholds of recitation's gate, on people and topics that `titans total-recall` does not ask about.
+
+    python -m benchmarks.fit.gate
+
+For memories of 4 to 1,024 facts it asks about facts that are in them, and about others; a threshold is what 2 questions
+in 100 of the first kind stay below. Prints the two rows that stand in `titans_core/recitation/gate.py`, and what share
+of the second kind would pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from titans_core.readers import CausalReader, load_reader
+from titans_core.recitation.address import AddressMemory
+from titans_core.recitation.exam.facts import Topic, World, make_exam
+from titans_core.recitation.recitation import surprisal_given
+
+PLACES = ("Bergen", "Seville", "Krakow", "Osaka", "Quito", "Perth", "Malmo", "Tunis", "Galway", "Leeds")
+FIRST_NAMES = (
+    "Alma", "Boris", "Celia", "Dario", "Edith", "Frank", "Gina", "Henry", "Ines", "Jakob",
+    "Klara", "Lukas", "Mona", "Nora", "Oscar", "Petra", "Ralf", "Sonja", "Theo", "Vera",
+)  # fmt: skip
+SURNAMES = (
+    "Archer", "Baker", "Cohen", "Duarte", "Engel", "Ferrari", "Gruber", "Horvat", "Iversen", "Jansen",
+    "Kovac", "Larsson", "Mendes", "Nowak", "Olsen", "Pereira", "Ramos", "Silva", "Torres", "Weber",
+)  # fmt: skip
+STRANGERS = (
+    "Anastasia Romanova", "Ichiro Nakagawa", "Deirdre Fitzpatrick", "Balthazar Lindenthal", "Chiamaka Eze",
+    "Guadalupe Montenegro", "Ragnhild Sigurdsson", "Venkatesh Subramaniam",
+)  # fmt: skip
+TOPICS = (
+    Topic(
+        "{person} drives a {value}.",
+        ("Which car does {person} have?", "What does {person} drive?"),
+        ("Volvo", "Fiat", "Toyota", "Honda", "Jeep", "Skoda", "Mazda", "Tesla", "Saab", "Ford"),
+    ),
+    Topic(
+        "{person} spent the last summer in {value}.",
+        ("Where did {person} go on holiday?", "In which town was {person} last summer?"),
+        PLACES,
+    ),
+    Topic(
+        "The subject that {person} studies is {value}.",
+        ("What does {person} learn at university?", "Which subject does {person} study?"),
+        ("law", "physics", "history", "botany", "medicine", "geology", "music", "logic", "Latin", "drama"),
+    ),
+    Topic(
+        "For dinner {person} cooked {value}.",
+        ("What did {person} make for the evening meal?", "What did {person} cook for dinner?"),
+        ("lasagna", "curry", "risotto", "goulash", "tacos", "paella", "ramen", "pizza", "salmon", "stew"),
+    ),
+    Topic(
+        "{person} collects {value}.",
+        ("What is in {person}'s collection?", "Which things does {person} collect?"),
+        ("stamps", "coins", "postcards", "shells", "clocks", "masks", "maps", "dolls", "keys", "bottles"),
+    ),
+    Topic(
+        "The {person} family comes from {value}.",
+        ("Where are the ancestors of {person} from?", "Which town does the family of {person} come from?"),
+        PLACES,
+    ),
+)
+WORLD = World(FIRST_NAMES, SURNAMES, STRANGERS, TOPICS)
+
+
+def main() -> None:
+    """Print the thresholds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--questions", type=int, default=96, help="of each kind, for each number of facts")
+    options = parser.parse_args()
+    llm, encoder = CausalReader(), load_reader()
+
+    def read(texts: list[str]) -> torch.Tensor:
+        return torch.from_numpy(np.stack([reading.pooled for reading in encoder.read(texts)]))
+
+    for facts in (4, 16, 64, 256, 1024):
+        known, near, seed = [], [], 0
+        while len(known) < options.questions:
+            exam = make_exam(facts, seed=seed, negatives=max(1, options.questions * min(facts, 96) // 96), world=WORLD)
+            address = AddressMemory(encoder.dim)
+            address.rewrite(read([fact.text for fact in exam.facts]))
+            for questions, scores in (
+                ([fact.question for fact in exam.facts], known),
+                ([*exam.near, *exam.unknown], near),
+            ):
+                questions = questions[: options.questions]
+                activations, slots = address.read(read(questions)).max(dim=-1)
+                for question, activation, slot in zip(questions, activations.tolist(), slots.tolist(), strict=True):
+                    strange = surprisal_given(llm, exam.facts[slot].text, question)
+                    scores.append((activation, activation / strange))
+            seed += 1
+        known, near = np.array(known), np.array(near)
+        address_at, familiar_at = np.quantile(known, 0.02, axis=0)
+        passing = ((near[:, 0] >= address_at) & (near[:, 1] >= familiar_at)).mean()
+        kept = ((known[:, 0] >= address_at) & (known[:, 1] >= familiar_at)).mean()
+        print(f"{facts:>5} facts: address {address_at:.3f}, familiarity {familiar_at:.4f}; "
+              f"known {kept:.3f}, others {passing:.3f} of {len(near)}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
