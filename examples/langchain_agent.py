@@ -1,6 +1,6 @@
 """A LangChain agent with a long-term memory, offline: a local language model, two threads, two users.
 
-The same agent without the memory cannot know the answer. Put any chat model in the place of `ChatTitansLM`.
+The same agent without the memory cannot know the answer. You can replace `ChatTitansLM` by any chat model.
 """
 
 from langchain.agents import create_agent
@@ -11,8 +11,8 @@ from rich.panel import Panel
 from titans_core import MemoryBank
 from titans_langchain import ChatTitansLM, TitansMemoryMiddleware
 
-TOLD = "My dog is called Biscuit."
-ASKED = "What is my dog called?"
+FACT = "My dog is called Biscuit."
+QUESTION = "What is my dog called?"
 
 
 def ask(agent, user: str, thread: str, message: str) -> str:
@@ -22,18 +22,18 @@ def ask(agent, user: str, thread: str, message: str) -> str:
 
 
 def demo(bank: MemoryBank, model: BaseChatModel) -> None:
-    """Tell an agent something in one thread, and ask for it in another."""
+    """Tell an agent a fact in one thread, and ask for it in another thread."""
     agent = create_agent(model, middleware=[TitansMemoryMiddleware(bank)])
-    forgetful = create_agent(model)
-    ask(agent, "alice", "monday", TOLD)
-    ask(forgetful, "alice", "monday", TOLD)
+    agent_without_memory = create_agent(model)
+    ask(agent, "alice", "monday", FACT)
+    ask(agent_without_memory, "alice", "monday", FACT)
     answers = {
-        "with the memory": ask(agent, "alice", "tuesday", ASKED),
-        "without it": ask(forgetful, "alice", "tuesday", ASKED),
-        "with it, but asked by Bruno": ask(agent, "bruno", "tuesday", ASKED),
+        "with the memory": ask(agent, "alice", "tuesday", QUESTION),
+        "without it": ask(agent_without_memory, "alice", "tuesday", QUESTION),
+        "with it, but asked by Bruno": ask(agent, "bruno", "tuesday", QUESTION),
     }
     for title, answer in answers.items():
-        Console().print(Panel(answer, title=f"[bold]{ASKED}[/]  [dim]{title}", title_align="left"))
+        Console().print(Panel(answer, title=f"[bold]{QUESTION}[/]  [dim]{title}", title_align="left"))
 
 
 if __name__ == "__main__":

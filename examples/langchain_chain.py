@@ -1,7 +1,7 @@
 """A memory in a LangChain chain: memories | prompt | model.
 
-The model is a fake that answers with its prompt, so that you see what a real one would be given.
-Put any chat model in its place: `| prompt | ChatOllama(model="…")`.
+The model is a fake that answers with its prompt, so that you see what a real model would get.
+You can replace it by any chat model: `| prompt | ChatOllama(model="…")`.
 """
 
 from langchain_core.documents import Document
@@ -24,19 +24,19 @@ ECHO = RunnableLambda(lambda prompt: prompt.to_string())
 
 
 def as_notes(documents: list[Document]) -> str:
-    """The recalled turns under their label; no documents means that nothing is known."""
+    """The recalled turns under their label. Without documents, the label is `none`: nothing is known."""
     label = documents[0].metadata["confidence"] if documents else "none"
     return "\n".join([f"(confidence in the first: {label})", *(f"- {document.page_content}" for document in documents)])
 
 
 def build(memory: TitansMemory) -> Runnable[str, str]:
-    """The chain, from a question to the model's answer."""
+    """Build the chain, from a question to the model's answer."""
     memories = TitansRetriever(memory=memory, k=2) | as_notes
     return {"memories": memories, "question": RunnablePassthrough()} | PROMPT | ECHO
 
 
 def demo(memory: TitansMemory) -> None:
-    """Ask the chain, and print what its model was given."""
+    """Ask the chain, and print what its model got."""
     prompt = build(memory).invoke("What is Alice's favorite color?")
     title = "[bold]LangChain[/]  [dim]what the chain gave the model"
     Console().print(Panel(Text(prompt), title=title, title_align="left"))

@@ -1,7 +1,8 @@
-"""A memory in a LangGraph graph: recall, model, memorize. What one thread says, another knows.
+"""A memory in a LangGraph graph: recall, model, memorize. A fact from one thread is known in another thread.
 
-The model is a fake that answers with what it was given, so that you see what a real one would be given.
-Put any chat model in its place: `ChatOllama(model="…").invoke([SystemMessage(state["memory"]), *state["messages"]])`.
+The model is a fake that answers with its input, so that you see what a real model would get.
+You can replace it by any chat model:
+`ChatOllama(model="…").invoke([SystemMessage(state["memory"]), *state["messages"]])`.
 """
 
 from langchain_core.messages import AIMessage
@@ -17,18 +18,18 @@ from titans_langchain import memorize_node, recall_node
 
 
 class State(MessagesState):
-    """The conversation, and what is recalled for it."""
+    """The conversation, and what the memory recalls for it."""
 
     memory: str
 
 
 def echo(state: State) -> dict[str, list[AIMessage]]:
-    """The model: it repeats what it is given."""
+    """The model. It repeats its input."""
     return {"messages": [AIMessage("\n".join([state["memory"] or "(no memories)", state["messages"][-1].text]))]}
 
 
 def build(memory: TitansMemory) -> CompiledStateGraph:
-    """The graph; only what the user says is memorized, or the echo would be remembered too."""
+    """Build the graph. Only the user's messages are memorized: otherwise the memory would recall the echo too."""
     graph = StateGraph(State)
     graph.add_node("recall", recall_node(memory, k=2))
     graph.add_node("model", echo)
@@ -40,7 +41,7 @@ def build(memory: TitansMemory) -> CompiledStateGraph:
 
 
 def demo(memory: TitansMemory) -> None:
-    """Tell one thread, ask another, and print what the model was given."""
+    """Tell a fact in one thread, ask in another, and print what the model got."""
     graph = build(memory)
     for thread, text in [
         ("monday", "Alice's favorite color is turquoise."),

@@ -1,8 +1,7 @@
-"""From a chain with LangChain's vector-store memory to one with Titans', and from there to a chain of today.
+"""Migrate from a chain with LangChain's vector-store memory to a Titans memory, then to a current kind of chain.
 
-The model is a fake that prints what it is given, so that you see what a real one would be given; put any other in its
-place.
-The first two chains are LangChain's own deprecated ones; they need `pip install 'titans-core[classic]'`.
+The model is a fake that prints its prompt, so that you see what a real model would get. You can replace it by any
+model. The first two chains are of LangChain's deprecated kind and need `pip install 'titans-core[classic]'`.
 """
 
 import warnings
@@ -26,14 +25,14 @@ from titans_langchain import TitansChainMemory, with_memory
 PROMPT = PromptTemplate.from_template("{history}\nHuman: {input}\nAI:")
 
 
-class Shown(LLM):
-    """Prints what it is given."""
+class PrintingLLM(LLM):
+    """Prints its prompt."""
 
     title: str
 
     @property
     def _llm_type(self) -> str:
-        return "shown"
+        return "printing"
 
     def _call(self, prompt: str, *_: Any, **__: Any) -> str:
         Console().print(Panel(Text(prompt), title=f"[bold]{self.title}", title_align="left"))
@@ -41,33 +40,33 @@ class Shown(LLM):
 
 
 def before() -> Runnable:
-    """The nearest neighbours, whether they are relevant or not; nothing says how far to trust them."""
+    """The old chain. It gets the nearest neighbours, relevant or not, and no label says how far to trust them."""
     store = InMemoryVectorStore(DeterministicFakeEmbedding(size=32))
     memory = VectorStoreRetrieverMemory(retriever=store.as_retriever(search_kwargs={"k": 1}))
-    return ConversationChain(llm=Shown(title="VectorStoreRetrieverMemory"), memory=memory, prompt=PROMPT)
+    return ConversationChain(llm=PrintingLLM(title="VectorStoreRetrieverMemory"), memory=memory, prompt=PROMPT)
 
 
 def step_one(memory: TitansMemory) -> Runnable:
-    """The same chain with another memory: a labelled block, or nothing."""
+    """The same chain with a Titans memory. It gets a labelled block, or nothing."""
     return ConversationChain(
-        llm=Shown(title="TitansChainMemory"), memory=TitansChainMemory(memory=memory), prompt=PROMPT
+        llm=PrintingLLM(title="TitansChainMemory"), memory=TitansChainMemory(memory=memory), prompt=PROMPT
     )
 
 
 def step_two(memory: TitansMemory) -> Runnable:
-    """A chain of today, with the same memory."""
-    return with_memory(PROMPT | Shown(title="with_memory"), memory, input_key="input", memory_key="history")
+    """A current kind of chain, with the same memory."""
+    return with_memory(PROMPT | PrintingLLM(title="with_memory"), memory, input_key="input", memory_key="history")
 
 
 def demo(memory: TitansMemory) -> None:
-    """Tell the old chains something, ask all three, and print what their models were given."""
+    """Tell the old chains a fact, ask all three chains, and print what their models got."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LangChainDeprecationWarning)
         old, first, second = before(), step_one(memory), step_two(memory)
     for chain in (old, first):
         chain.invoke({"input": "Alice's favorite color is turquoise."})
         chain.invoke({"input": "What is Alice's favorite color?"})
-    second.invoke({"input": "Which color does Alice like?"})  # it knows what the chain before it was told
+    second.invoke({"input": "Which color does Alice like?"})  # it knows the fact that was told to the previous chain
 
 
 if __name__ == "__main__":

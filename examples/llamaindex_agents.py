@@ -1,7 +1,7 @@
-"""LlamaIndex's agents with a long-term memory, offline: a fact told to one agent is what the others are given.
+"""LlamaIndex's agents with a long-term memory, offline. All agents know a fact that was told to one of them.
 
-The model is a fake that answers with what it was asked, so that you see what a real one would be given. Put any
-other in its place: `llm=Ollama(model="…")`.
+The model is a fake that answers with its input, so that you see what a real model would get. You can replace it by
+any model: `llm=Ollama(model="…")`.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from rich.text import Text
 from titans_core import TitansMemory
 from titans_llamaindex import TitansChatMemory
 
-TOLD = "My dog is called Biscuit."
-ASKED = "What is my dog called?"
+FACT = "My dog is called Biscuit."
+QUESTION = "What is my dog called?"
 
 
 def echo(messages: Sequence[ChatMessage], **_: Any) -> ChatMessage:
-    """The model: it repeats what it is given, to a reasoning agent in the form that this expects."""
+    """The model. It repeats its input; for a reasoning agent, in the form that the agent expects."""
     form = "Thought: I can answer.\nAnswer: " if "Thought:" in (messages[0].content or "") else ""
     return ChatMessage(f"{form}You said: {messages[-1].content}", role="assistant")
 
@@ -38,19 +38,19 @@ def build() -> dict[str, FunctionAgent | ReActAgent | AgentWorkflow]:
 
 
 async def ask(agent: FunctionAgent | ReActAgent | AgentWorkflow, memory: TitansMemory, session: str, text: str) -> str:
-    # Only what the user says is memorized, or the echo would be remembered too.
+    # Only the user's messages are memorized: otherwise the memory would recall the echo too.
     chat_memory = TitansChatMemory.from_defaults(memory=memory, session_id=session, roles=["user"], k=2)
     return str(await agent.run(text, memory=chat_memory))
 
 
 async def demo(memory: TitansMemory) -> None:
-    """Tell one agent something, and ask each for it in a conversation of its own."""
+    """Tell one agent a fact, and ask each agent for it in a conversation of its own."""
     agents = build()
-    await ask(agents["FunctionAgent"], memory, "monday", TOLD)
+    await ask(agents["FunctionAgent"], memory, "monday", FACT)
     for name, agent in agents.items():
-        answer = await ask(agent, memory, name, ASKED)
-        await memory.aforget(session=name)  # so that the next is asked for the first time
-        Console().print(Panel(Text(answer), title=f"[bold]{name}[/]  [dim]{ASKED}", title_align="left"))
+        answer = await ask(agent, memory, name, QUESTION)
+        await memory.aforget(session=name)  # so that the next agent finds no earlier question
+        Console().print(Panel(Text(answer), title=f"[bold]{name}[/]  [dim]{QUESTION}", title_align="left"))
 
 
 if __name__ == "__main__":

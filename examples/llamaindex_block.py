@@ -1,7 +1,7 @@
-"""A memory as a block of LlamaIndex's `Memory`: what one conversation tells, the next one's model is given.
+"""A memory as a block of LlamaIndex's `Memory`. The model gets facts from earlier conversations.
 
-The model is LlamaIndex's own fake that answers with its prompt, so that you see what a real one would be given.
-Put any other in its place: `llm=Ollama(model="…")`.
+The model is LlamaIndex's own fake that answers with its prompt, so that you see what a real model would get.
+You can replace it by any model: `llm=Ollama(model="…")`.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from titans_llamaindex import LearningMemory, TitansMemoryBlock
 
 
 async def converse(memory: TitansMemory) -> str:
-    """Tell something on Monday, ask for it on Tuesday; gives what the model was given then."""
+    """Tell a fact on Monday, ask for it on Tuesday. Returns what the model got on Tuesday."""
     block = TitansMemoryBlock(memory, k=2)
-    database = create_async_engine("sqlite+aiosqlite:///:memory:")  # of the conversations at hand, LlamaIndex's own
+    database = create_async_engine("sqlite+aiosqlite:///:memory:")  # LlamaIndex stores the current conversations here
 
-    # A plain `Memory` would tell its blocks of a message only when 21000 tokens of newer ones have pushed it out.
+    # A plain `Memory` gives a message to its blocks only after 21000 tokens of newer messages have pushed it out.
     monday = LearningMemory.from_defaults("monday", memory_blocks=[block], async_engine=database)
     await monday.aput(ChatMessage("The meeting is scheduled for 3pm on Friday.", role="user"))
     await monday.aput(ChatMessage("Then do set an alarm.", role="assistant"))
@@ -35,7 +35,7 @@ async def converse(memory: TitansMemory) -> str:
 
 
 def demo(memory: TitansMemory) -> None:
-    """Have the two conversations, and print what the model was given in the second."""
+    """Run the two conversations, and print what the model got in the second."""
     prompt = asyncio.run(converse(memory))
     title = "[bold]LearningMemory, tuesday[/]  [dim]what the engine gave the model"
     Console().print(Panel(Text(prompt), title=title, title_align="left"))

@@ -1,7 +1,7 @@
-"""One memory behind each chat engine of LlamaIndex: what one engine is told, the next can be asked.
+"""One memory for all chat engines of LlamaIndex. Each engine knows a fact that was told to the memory.
 
-The model is LlamaIndex's own fake that answers with its prompt, so that you see what a real one would be given.
-Put any other in its place: `llm=Ollama(model="…")`.
+The model is LlamaIndex's own fake that answers with its prompt, so that you see what a real model would get.
+You can replace it by any model: `llm=Ollama(model="…")`.
 """
 
 from llama_index.core.chat_engine import CondensePlusContextChatEngine, ContextChatEngine, SimpleChatEngine
@@ -16,20 +16,20 @@ from rich.text import Text
 from titans_core import TitansMemory
 from titans_llamaindex import TitansChatMemory
 
-TOLD = "The meeting is scheduled for 3pm on Friday."
-ASKED = "When is the meeting?"
+FACT = "The meeting is scheduled for 3pm on Friday."
+QUESTION = "When is the meeting?"
 
 
 class Manual(BaseRetriever):
-    """The documents of the context engines: one page."""
+    """The documents of the context engines. There is only one page."""
 
-    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:  # noqa: ARG002 - the page whatever is asked
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:  # noqa: ARG002 - the same page for every query
         return [NodeWithScore(node=TextNode(text="Meetings last an hour."), score=0.5)]
 
 
 def build(engine: str, memory: TitansMemory) -> BaseChatEngine:
-    """A chat engine with a conversation of its own over the shared memory."""
-    # Only what the user says is memorized, or the echo would be remembered too.
+    """Build a chat engine with a conversation of its own and the shared memory."""
+    # Only the user's messages are memorized: otherwise the memory would recall the echo too.
     chat_memory = TitansChatMemory.from_defaults(memory=memory, session_id=engine, roles=["user"], k=2)
     if engine == "SimpleChatEngine":
         return SimpleChatEngine.from_defaults(llm=MockLLM(), memory=chat_memory)
@@ -38,15 +38,15 @@ def build(engine: str, memory: TitansMemory) -> BaseChatEngine:
 
 
 def demo(memory: TitansMemory) -> None:
-    """Ask each engine, and print what its model was given last."""
+    """Ask each engine, and print what its model got last."""
     for engine in ("SimpleChatEngine", "ContextChatEngine", "CondensePlusContextChatEngine"):
-        prompt = build(engine, memory).chat(ASKED).response
-        memory.forget(session=engine)  # so that each is asked for the first time
+        prompt = build(engine, memory).chat(QUESTION).response
+        memory.forget(session=engine)  # so that the next engine finds no earlier question
         title = f"[bold]{engine}[/]  [dim]what it gave the model"
         Console().print(Panel(Text(prompt), title=title, title_align="left"))
 
 
 if __name__ == "__main__":
     with TitansMemory.open(":memory:", tenant="alice") as memory:
-        memory.memorize(TOLD, speaker="user")
+        memory.memorize(FACT, speaker="user")
         demo(memory)

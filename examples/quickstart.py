@@ -1,10 +1,10 @@
-"""Memorize a conversation, close the memory, open it in a new process and ask.
+"""Memorize a conversation, close the memory, open it in a new process, and ask questions.
 
-    python examples/quickstart.py                 a memory in a temporary folder
-    python examples/quickstart.py nora.db         a memory to keep; told twice, a turn is still stored once
-    python examples/quickstart.py ask nora.db     only the questions
+    python examples/quickstart.py                 use a memory in a temporary folder
+    python examples/quickstart.py nora.db         use a memory that is kept; a second run stores no turn twice
+    python examples/quickstart.py ask nora.db     only ask the questions
 
-No LLM, no API key, no network: a small frozen model reads and the memory learns, on this machine.
+It needs no LLM, no API key and no network: a small frozen model reads and the memory learns, on this machine.
 """
 
 import json
@@ -34,7 +34,7 @@ QUESTIONS = {
     "When is the meeting?": "told",
     "What is the address of the meeting?": "never told, but close to what was told",
     "Who has my spare key?": "told in passing, among other things",
-    "Can you remind me how to get the boiler going again?": "told by the assistant at length",
+    "Can you remind me how to get the boiler going again?": "told by the assistant in a long answer",
     "Who is Pepper's vet?": "told twice, and changed in between",
     "What is my dentist's name?": "never told",
 }
@@ -44,15 +44,15 @@ console = Console()
 
 
 def turns() -> list[Turn]:
-    """The facts and the conversation, each turn with an id: a turn that is stored already is not stored again."""
+    """Load the facts and the conversation. Each turn has an id, so that a second run does not store it again."""
     lines = (Path(__file__).parent / "conversation.jsonl").read_text(encoding="utf-8").splitlines()
-    said = [{"text": fact, "speaker": "user"} for fact in FACTS]
-    said += [turn | {"at": datetime.fromisoformat(turn["at"])} for turn in map(json.loads, lines)]
-    return [Turn(**turn, id=f"quickstart-{number}") for number, turn in enumerate(said)]
+    fields = [{"text": fact, "speaker": "user"} for fact in FACTS]
+    fields += [turn | {"at": datetime.fromisoformat(turn["at"])} for turn in map(json.loads, lines)]
+    return [Turn(**turn, id=f"quickstart-{number}") for number, turn in enumerate(fields)]
 
 
 def memorize(path: Path) -> None:
-    """Tell the memory at `path` everything, turn by turn, as an assistant would."""
+    """Memorize everything in the memory at `path`, turn by turn, as an assistant would."""
     console.rule("[bold]1. Memorize", align="left")
     with console.status("Loading the model that reads"):
         memory = TitansMemory.open(path, tenant="nora")
@@ -66,13 +66,13 @@ def memorize(path: Path) -> None:
 
 
 def ask(path: Path) -> None:
-    """Ask the memory at `path` everything: directly, through LangChain and through LlamaIndex."""
+    """Ask the memory at `path` all questions, then one through LangChain and one through LlamaIndex."""
     import langchain_chain
     import llamaindex_chat
 
     console.rule("[bold]2. Ask, in a new process", align="left")
     console.print("[green]high[/]: trust it   [yellow]low[/]: show it, do not assert it   [red]none[/]: nothing known")
-    console.print("[dim]Each recall: score, cosine, when, by whom and what was said; the best one in full.")
+    console.print("[dim]Each recall: score, cosine, date, speaker and text. The best recall is shown in full.")
     with console.status("Opening the memory"):
         memory = TitansMemory.open(path, tenant="nora")
         memory.recall("Hello?")  # the first forward pass is slow
@@ -88,7 +88,7 @@ def ask(path: Path) -> None:
 
 
 def show(found: Recollection, note: str, seconds: float) -> None:
-    """Print one question with its label and recalls: the best in full, the others in a line each."""
+    """Print a question with its label and recalls: the best recall in full, each other recall in one line."""
     table = Table.grid(padding=(0, 2), expand=True)
     for ratio in (None, None, None, 1):
         table.add_column(ratio=ratio, no_wrap=not ratio)
@@ -113,9 +113,9 @@ def show(found: Recollection, note: str, seconds: float) -> None:
 
 
 def run(path: Path) -> int:
-    """Memorize here, then ask in a process that knows nothing but what the file holds."""
+    """Memorize in this process, then ask in a new process that knows only the file."""
     memorize(path)
-    return subprocess.run([sys.executable, __file__, "ask", path], check=False).returncode  # noqa: S603 - this script
+    return subprocess.run([sys.executable, __file__, "ask", path], check=False).returncode  # noqa: S603 - runs this script
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A frozen language model that answers with what a memory knows."""
+"""An engine that answers questions with a frozen language model and a memory."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ Mode: TypeAlias = Literal["context", "recite", "soft_prompt"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-QUESTION = 0.5
-"""A turn of which this share asks, in characters, states nothing."""
+MAX_QUESTION_SHARE = 0.5
+"""A turn is a statement if its questions are less than this share of its characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the language model wrote, and what it was given for it.
+    """An answer of the language model, and what the memory gave it.
 
     Attributes:
-        text: what it wrote.
-        mode: how the memory took part.
-        recollection: in mode "context": what was recalled; under the label `none` the model saw nothing of it.
-        recited: in mode "recite": what was recited, or that nothing was.
+        text: The answer.
+        mode: The mode of the memory.
+        recollection: What the memory recalled in the mode "context"; None in other modes. Under the label `none` the
+            model did not see it.
+        recited: What the recitation recited in the mode "recite"; None in other modes.
     """
 
     text: str
@@ -47,37 +48,28 @@ class Reply:
 class HybridEngine:
     """Answers questions with a frozen language model and a memory.
 
-    The memory takes part in one of three ways, its modes:
+    There are three modes:
 
-    * "context": the turns that the memory recalls, under their label, stand before the question. Under the label
-      `none` the model gets the plain prompt.
-    * "recite": the fact that a `Recitation` recites from its weights stands before the question; no stored text is
-      looked up. If its gate stays closed, the model gets the plain prompt. The weights learn whatever the log has
-      heard since the last question.
-    * "soft_prompt": a trained `SoftPromptMemory` writes instead of the model; the baseline of the other two.
+    * "context": the prompt has the turns that the memory recalls, under their label, before the question. Under the
+      label `none` the model gets the plain prompt.
+    * "recite": the prompt has the fact that a `Recitation` recites from its weights before the question. No stored text
+      is looked up. If the gate stays closed, the model gets the plain prompt. Before each question, the weights learn
+      the turns that are new in the log.
+    * "soft_prompt": a trained `SoftPromptMemory` writes the answer. This is the baseline for the other two modes.
 
-    The engine memorizes nothing: what is worth it, and when, the caller knows.
-
-    Usage:
-
-    ```python
-    with TitansMemory.open("memory.db", tenant="alice") as memory:
-        memory.memorize("My dog is called Biscuit.", speaker="user")
-        engine = HybridEngine(CausalReader(), memory)
-        print(engine.generate("What is my dog's name?", max_new_tokens=16).text)
-    ```
-
-    Args:
-        llm: the language model.
-        memory: the open memory. Stays the caller's to close.
-        recitation: for the mode "recite"; nobody else may teach it.
-        soft_prompt: for the mode "soft_prompt"; trained by the caller, which takes minutes.
-        recalls: for the mode "context": turns at most that stand before a question, at least 1. A small model is led
-            astray by the second; a larger one may have five.
+    The engine memorizes nothing. The caller decides what to memorize, and when.
 
     Attributes:
-        llm: the language model.
-        memory: the memory.
+        llm: The language model.
+        memory: The memory.
+
+    Example:
+        ```python
+        with TitansMemory.open("memory.db", tenant="alice") as memory:
+            memory.memorize("My dog is called Biscuit.", speaker="user")
+            engine = HybridEngine(CausalReader(), memory)
+            print(engine.generate("What is my dog's name?", max_new_tokens=16).text)
+        ```
     """
 
     def __init__(
@@ -89,6 +81,16 @@ class HybridEngine:
         soft_prompt: SoftPromptMemory | None = None,
         recalls: int = 1,
     ) -> None:
+        """Make an engine.
+
+        Args:
+            llm: The language model.
+            memory: The open memory. The caller closes it.
+            recitation: Facts in weights, for the mode "recite". Only this engine may teach it.
+            soft_prompt: A soft prompt, for the mode "soft_prompt". The caller trains it, which takes minutes.
+            recalls: Most turns before a question in the mode "context", at least 1. A second turn misleads a small
+                model; a larger model can use five.
+        """
         self.llm = llm
         self.memory = memory
         self._recitation = recitation
@@ -106,15 +108,18 @@ class HybridEngine:
         """Answer one question.
 
         Args:
-            prompt: the question, or anything that a user says.
-            mode: how the memory takes part.
-            max_new_tokens: at most so many tokens, at least 1.
-            on_text: called with each piece of text as soon as it is written; once it answers False, no more is. In
+            prompt: The question, or any other message of a user.
+            mode: The mode of the memory.
+            max_new_tokens: Most tokens to write, at least 1.
+            on_text: Called with each piece of text as soon as it is written. When it returns False, writing ends. In
                 the mode "soft_prompt" it is called once.
 
+        Returns:
+            The answer, and what the memory gave the model.
+
         Raises:
-            InvalidQueryError: there is no prompt or no such mode, or what the mode needs is missing.
-            TitansError: whatever the memory and the recitation raise.
+            InvalidQueryError: The prompt is empty, the mode is unknown, or the engine lacks what the mode needs.
+            TitansError: The memory or the recitation failed.
         """
         return self.chat(
             [{"role": "user", "content": prompt}], mode=mode, max_new_tokens=max_new_tokens, on_text=on_text
@@ -131,22 +136,26 @@ class HybridEngine:
         """Answer the last message of the user.
 
         Args:
-            messages: the conversation, oldest first, each as `{"role": "user", "content": "…"}`. The memory is asked
-                for the last one of the user.
-            mode: as in `generate`.
-            max_new_tokens: likewise.
-            on_text: likewise.
+            messages: The conversation, oldest first. Each message is a dict like `{"role": "user", "content": "…"}`.
+                The memory is asked about the user's last message.
+            mode: The mode of the memory.
+            max_new_tokens: Most tokens to write, at least 1.
+            on_text: Called with each piece of text, as in `generate`.
+
+        Returns:
+            The answer, and what the memory gave the model.
 
         Raises:
-            InvalidQueryError: there is no message of the user, or as `generate`.
-            TitansError: as `generate`.
+            InvalidQueryError: The user's last message is missing or empty, the mode is unknown, or the engine lacks
+                what the mode needs.
+            TitansError: The memory or the recitation failed.
         """
         place = _last_question(messages)
         question = messages[place]["content"]
-        reminder, known = self._reminder(question, mode)
+        reminder, sources = self._reminder(question, mode)
         prompt, plain = reminder_prompt(self.llm, messages, place, reminder)
         if mode == "context":
-            plain = None  # a recall may be irrelevant; what was recited is right or not said at all, and is relied on
+            plain = None  # recalls can be irrelevant; only what was recited is sure enough for the model to rely on it
         pieces: list[str] = []
 
         def take(text: str) -> bool:
@@ -154,21 +163,21 @@ class HybridEngine:
             return on_text is None or on_text(text)
 
         if mode == "soft_prompt":
-            take(self._trained().generate(prompt, max_new_tokens=max_new_tokens))
+            take(self._require_soft_prompt().generate(prompt, max_new_tokens=max_new_tokens))
         else:
             self.llm.lm.generate(prompt, max_new_tokens=max_new_tokens, unconditional_prompt=plain, on_text=take)
-        return Reply("".join(pieces), mode, **known)
+        return Reply("".join(pieces), mode, **sources)
 
     agenerate = async_twin(generate)
     achat = async_twin(chat)
 
     def _reminder(self, question: str, mode: Mode) -> tuple[str, dict[str, Any]]:
-        """What is put before the question, empty for nothing; and what the reply tells of it."""
+        """The text to put before the question, which may be empty; and the fields of the reply that show its source."""
         match mode:
             case "context":
-                # The same question, asked before, answers nothing.
+                # An earlier turn with the same question does not answer it.
                 found = self.memory.recall(question, k=self._recalls, except_texts=[question])
-                # The bare passage: a small model takes speaker and date for part of the answer.
+                # Only the passage: a small model would take the speaker and the date for a part of the answer.
                 return found.as_text("{passage}"), {"recollection": found}
             case "recite":
                 if self._recitation is None:
@@ -177,12 +186,12 @@ class HybridEngine:
                 recited = self._recitation.ask(question)
                 return recited.text or "", {"recited": recited}
             case "soft_prompt":
-                self._trained()
+                self._require_soft_prompt()
                 return "", {}
             case _:
                 raise InvalidQueryError(f"There is no mode {mode!r}; choose one of {', '.join(MODES)}.")
 
-    def _trained(self) -> SoftPromptMemory:
+    def _require_soft_prompt(self) -> SoftPromptMemory:
         if self._soft_prompt is None:
             raise InvalidQueryError(
                 'The mode "soft_prompt" needs a SoftPromptMemory; train one (`train`, it takes minutes) and give it to '
@@ -192,18 +201,23 @@ class HybridEngine:
 
 
 def statements(turns: Iterable[Turn]) -> list[str]:
-    """What can be recited of a conversation: the texts that state something, in their order.
+    """Select the turns of a conversation that a recitation can learn: those that state something.
 
-    Questions state nothing, and an assistant's words are no facts: it may have made them up.
+    Questions state nothing. The turns of an assistant are left out too, because the assistant may have invented them.
 
     Args:
-        turns: the conversation.
+        turns: The conversation.
+
+    Returns:
+        The texts of these turns, in their order.
     """
-    return [turn.text for turn in turns if turn.speaker != "assistant" and question_share(turn.text) < QUESTION]
+    return [
+        turn.text for turn in turns if turn.speaker != "assistant" and question_share(turn.text) < MAX_QUESTION_SHARE
+    ]
 
 
 def _last_question(messages: Sequence[Mapping[str, str]]) -> int:
-    """Where the user's last message is."""
+    """The index of the user's last message."""
     place = next((place for place in reversed(range(len(messages))) if messages[place]["role"] == "user"), None)
     if place is None or not messages[place]["content"].strip():
         raise InvalidQueryError("There is nothing to answer: the last message of the user is missing or empty.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from titans_core._utils.lazy import lazy_names
 from titans_core._utils.locks import Lock
-from titans_core.errors import InvalidTenantError, StorageError, TitansError, UnsupportedUrlError
+from titans_core.errors import InvalidQueryError, InvalidTenantError, StorageError, TitansError, UnsupportedUrlError
 from titans_core.validation import validate_turn
 
 if TYPE_CHECKING:
@@ -37,10 +37,15 @@ __all__ = [
     "TOOL_RECALL_TEMPLATE",
     "Lock",
     "MemorySource",
+    "check_recall_count",
+    "errors_for_model",
+    "forget_answer",
     "lazy_names",
     "log_failures",
+    "memorize_answer",
     "memorize_event",
     "open_saved_memory",
+    "recall_answer",
     "recall_event",
     "resolve_memory",
     "saved_url",
@@ -188,3 +193,63 @@ def memorize_event(memory: TitansMemory, receipts: Sequence[Memorized], start: f
         "surprise": sum(receipt.surprise for receipt in receipts) / len(receipts),
         "seconds": time.perf_counter() - start,
     }
+
+
+def check_recall_count(k: int) -> None:
+    """Check the limit of a recall tool when the tool is made; later only the model would read the error.
+
+    Args:
+        k: Maximum number of recalls, >= 1.
+
+    Raises:
+        InvalidQueryError: `k` is below 1.
+    """
+    if k < 1:
+        raise InvalidQueryError(f"`k` must be at least 1, not {k!r}.")
+
+
+@contextmanager
+def errors_for_model(report: Callable[[TitansError], None]) -> Iterator[None]:
+    """Report an error of the memory to the model that called a tool, so that the model can try again.
+
+    A missing or wrong user is raised instead, because the model neither knows nor chooses the user.
+
+    Args:
+        report: Called with the error; writes it into the tool's answer, or raises the framework's error for tools.
+
+    Raises:
+        InvalidTenantError: The user is missing, or is not the user of the memory.
+    """
+    try:
+        yield
+    except InvalidTenantError:
+        raise
+    except TitansError as error:
+        report(error)
+
+
+def memorize_answer(receipt: Memorized) -> str:
+    """Answer of the memorize tool to the model.
+
+    Args:
+        receipt: Receipt of the memorized statement.
+    """
+    return f"Memorized under the id {receipt.id}."
+
+
+def recall_answer(found: Recollection) -> str:
+    """Answer of the recall tool to the model: a block with an id for each recall, or `NOTHING_STORED`.
+
+    Args:
+        found: Result of the recall.
+    """
+    return found.as_text(TOOL_RECALL_TEMPLATE) or NOTHING_STORED
+
+
+def forget_answer(memory_id: str) -> str:
+    """Answer of the forget tool to the model.
+
+    Args:
+        memory_id: Id of the deleted turn.
+    """
+    return f"The memory {memory_id} is forgotten."

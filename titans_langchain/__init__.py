@@ -1,13 +1,16 @@
-"""Titans memory for LangChain and LangGraph: docs/langchain.md says what to take where.
+"""Titans memory for LangChain and LangGraph. docs/langchain.md shows which class fits which application.
 
+`import titans_langchain` loads neither torch nor LangChain: each name is imported when it is first used.
+
+Example:
+    ```python
     from titans_core import TitansMemory
     from titans_langchain import TitansRetriever
 
     with TitansMemory.open("memory.db", tenant="alice") as memory:
         memory.memorize("The secret code is X-8-DELTA-9.", speaker="user")
         documents = TitansRetriever(memory=memory).invoke("What is the secret code?")
-
-`import titans_langchain` loads neither torch nor LangChain: each name is imported on first use.
+    ```
 """
 
 from typing import TYPE_CHECKING

@@ -9,7 +9,7 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from typing_extensions import override
 
 from titans_core.errors import InvalidQueryError
-from titans_langchain.conversation import turns_of
+from titans_langchain.conversation import to_turns
 from titans_langchain.messages import to_message
 
 if TYPE_CHECKING:
@@ -21,64 +21,63 @@ if TYPE_CHECKING:
 
 
 class TitansChatMessageHistory(BaseChatMessageHistory):
-    """The exact transcript of one session; every message in it is memorized as well.
+    """The exact transcript of one session; every message of it is memorized.
 
-    `messages` are the messages that were added, in that order, equal to what was added. What is added
-    can at once be recalled, in this session and in the tenant's others, by `TitansRetriever` or the
-    memory itself.
+    `messages` returns the messages in the order in which they were added, equal to what was added. A message can be
+    recalled as soon as it is added, in this session and in the tenant's other sessions, by `TitansRetriever` or by
+    the memory itself.
 
-    A message becomes one turn. The text of its content is the turn's text; its kind, tool calls, images
-    and ids are kept beside it. A message that says nothing, such as a bare tool call, gets a short
-    description as its turn's text (`Called weather({"city": "Rome"})`), so that it can be recalled; in
-    `messages` it is as it was. Values that JSON does not hold, such as objects in a tool's artifact,
-    come back as JSON's nearest or as their text.
+    A message becomes one turn. Its text becomes the text of the turn; its type, tool calls, images and ids are kept in
+    the turn's metadata. A message without text, such as a tool call, gets a short description as the text of its turn
+    (`Called weather({"city": "Rome"})`), so that it can be recalled; `messages` returns it unchanged. Values that
+    JSON cannot hold, such as objects in a tool's artifact, come back as the nearest JSON value or as their text.
 
-    A message's id is its turn's id, so a message that is added again after a failure is not memorized
-    twice; one without an id is. If another session of the tenant has the id already (a copied
-    transcript), the turn's id is `<session_id>/<message id>`.
+    The id of a message becomes the id of its turn, so that a message with an id that is added again after a failure is
+    not memorized twice. A message without an id is memorized again. If the id belongs to another session of the tenant
+    (a copied transcript), the turn's id becomes `<session_id>/<message id>`.
 
-    LangChain marks the interface as deprecated until its 2.0; it is what `RunnableWithMessageHistory`
-    needs.
+    LangChain marks this interface as deprecated until version 2.0; `RunnableWithMessageHistory` needs it.
 
-    Usage:
-
-    ```python
-    history = TitansChatMessageHistory(memory, session_id="monday")
-    history.add_messages([HumanMessage("My code is X-8-DELTA-9."), AIMessage("Noted.")])
-    history.messages
-    ```
-
-    Args:
-        memory: the tenant's open memory. The history does not close it.
-        session_id: the conversation; not blank.
+    Every method raises the errors of the memory. Examples are `DuplicateTurnError` if a message with the same id but
+    another text is in this session, and `ClosedMemoryError` after the memory was closed.
 
     Attributes:
-        memory: the tenant's memory.
-        session_id: the conversation.
+        memory: Memory of the tenant.
+        session_id: Id of the session.
 
-    Raises:
-        InvalidQueryError: if `session_id` is blank or no string.
-        TitansError: by any method, whatever the memory raises: for example `DuplicateTurnError` if
-            another text has the message's id in this session, `ClosedMemoryError` once the memory is
-            closed.
+    Example:
+        ```python
+        history = TitansChatMessageHistory(memory, session_id="monday")
+        history.add_messages([HumanMessage("My code is X-8-DELTA-9."), AIMessage("Noted.")])
+        history.messages
+        ```
     """
 
     def __init__(self, memory: TitansMemory, session_id: str) -> None:
-        # Without a session the filters below would let the whole tenant through, and clear would forget it.
+        """Open the transcript of a session.
+
+        Args:
+            memory: Open memory of the tenant. The caller closes it.
+            session_id: Id of the session; not blank.
+
+        Raises:
+            InvalidQueryError: `session_id` is blank or not a string.
+        """
+        # Without a session, the filters below would read the turns of all sessions, and `clear` would delete them.
         if not isinstance(session_id, str) or not session_id.strip():
-            raise InvalidQueryError(f"session_id must name one conversation, not {session_id!r}; give it a name")
+            raise InvalidQueryError(f"`session_id` must be the name of a conversation, not {session_id!r}.")
         super().__init__()
         self.memory = memory
         self.session_id = session_id
 
     @property
-    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the interface means either
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the interface allows a property
         """The session's messages, oldest first, in a new list."""
         return [to_message(turn) for turn in self.memory.turns(session=self.session_id)]
 
     @override
     async def aget_messages(self) -> list[BaseMessage]:
-        """Give the session's messages, oldest first, without blocking the event loop."""
+        """Return the session's messages, oldest first, without blocking the event loop."""
         return [to_message(turn) for turn in await self.memory.aturns(session=self.session_id)]
 
     @override
@@ -86,32 +85,25 @@ class TitansChatMessageHistory(BaseChatMessageHistory):
         """Memorize messages at the end of the session.
 
         Args:
-            messages: any LangChain messages, in the order of the conversation.
+            messages: LangChain messages of any type, in the order of the conversation.
 
         Raises:
-            TurnError: if a message cannot be stored.
+            TurnError: A message cannot be stored.
         """
-        self.memory.memorize_many(turns_of(self.memory, messages, self.session_id))
+        self.memory.memorize_many(to_turns(self.memory, messages, self.session_id))
 
     @override
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Memorize messages at the end of the session, without blocking the event loop.
-
-        Args:
-            messages: any LangChain messages, in the order of the conversation.
-
-        Raises:
-            TurnError: if a message cannot be stored.
-        """
-        turns = await asyncio.to_thread(turns_of, self.memory, messages, self.session_id)
+        """Like `add_messages`, without blocking the event loop."""
+        turns = await asyncio.to_thread(to_turns, self.memory, messages, self.session_id)
         await self.memory.amemorize_many(turns)
 
     @override
     def clear(self) -> None:
-        """Forget this session; the tenant's other sessions stay."""
+        """Delete this session. The tenant's other sessions stay."""
         self.memory.forget(session=self.session_id)
 
     @override
     async def aclear(self) -> None:
-        """Forget this session, without blocking the event loop."""
+        """Like `clear`, without blocking the event loop."""
         await self.memory.aforget(session=self.session_id)

@@ -1,4 +1,4 @@
-"""A causal language model as a LangChain chat model."""
+"""A LangChain chat model over a causal language model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from titans_core.errors import InvalidQueryError
-from titans_langchain.chat_template import CALL, CALLS, SOME_TOOL, begun_call, prompt_of, tool_call
+from titans_langchain.chat_template import CALL_PATTERN, CALL_TAG, EXAMPLE_TOOL, forced_prefix, prompt_of, tool_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -36,39 +36,38 @@ if TYPE_CHECKING:
 
     from titans_core.readers import CausalLM
 
-    # What the thread that writes hands to who reads; None comes last.
+    # The writing thread sends chunks, then None; or an error.
     _Item = ChatGenerationChunk | BaseException | None
 else:
     CausalLM = Any  # the real class would load torch with this module
 
 
 class ChatTitansLM(BaseChatModel):
-    """A causal language model in this process, as a chat model: no server, no key.
+    """A causal language model in this process as a chat model; it needs no server and no key.
 
-    Messages are put in the form that the model was trained on, by its tokenizer's chat template: the texts of
-    system, human, AI and tool messages, and the tool calls; images and other parts are left out. All chat models
-    over one `CausalLM` take turns: a generation waits until the one before it is complete, or nobody reads on.
+    The tokenizer's chat template puts the messages into the form that the model was trained on: the texts of system,
+    human, AI and tool messages, and the tool calls. Images and other parts are left out. All chat models over one
+    `CausalLM` take turns: a generation waits until the previous generation is complete, or until its stream is closed.
 
-    An answer's `usage_metadata` counts its tokens. Its `response_metadata` has `finish_reason`, "stop" or "length" (the
-    model had more to say), and `model_name`.
+    An answer's `usage_metadata` counts its tokens. Its `response_metadata` has `model_name` and `finish_reason`:
+    "stop", or "length" if the answer was cut.
 
-    Usage:
-
-    ```python
-    chat = ChatTitansLM.from_pretrained(max_new_tokens=64)
-    chat.invoke("What is the capital of France?").text
-    for chunk in chat.stream("Tell me a story.", stop=["The end"]):
-        print(chunk.text, end="")
-    ```
+    Every method that generates raises `ModelNotFoundError` if the tokenizer has no chat template, and
+    `InvalidQueryError` if a message is of another type.
 
     Attributes:
-        lm: the loaded model; `CausalLM(model, tokenizer)` over a model that the caller has loaded.
-        max_new_tokens: at most so many tokens in an answer, at least 1.
-        temperature: 0 for the likeliest answer, always the same; higher is more random.
+        lm: Loaded model; `CausalLM(model, tokenizer)` for a model that the caller has loaded.
+        max_new_tokens: Maximum number of tokens in an answer, >= 1.
+        temperature: Temperature of the sampling, >= 0. 0 always returns the likeliest answer; a higher value is more
+            random.
 
-    Raises:
-        ModelNotFoundError: by `invoke` and its kin, if the tokenizer has no chat template.
-        InvalidQueryError: likewise, if a message is of another kind.
+    Example:
+        ```python
+        chat = ChatTitansLM.from_pretrained(max_new_tokens=64)
+        chat.invoke("What is the capital of France?").text
+        for chunk in chat.stream("Tell me a story.", stop=["The end"]):
+            print(chunk.text, end="")
+        ```
     """
 
     lm: CausalLM = Field(exclude=True, repr=False)
@@ -77,15 +76,15 @@ class ChatTitansLM(BaseChatModel):
 
     @classmethod
     def from_pretrained(cls, name: str | None = None, **fields: Any) -> ChatTitansLM:
-        """Make a chat model over a language model that the whole process shares; see `load_causal_lm`.
+        """Make a chat model over a language model that the whole process shares, see `load_causal_lm`.
 
         Args:
-            name: a folder, or a name that is looked up in installed wheels and then on the Hub; None takes a small
-                model (135M), good for trying things out.
-            **fields: the other attributes.
+            name: Path of a folder, or a name that is looked up in installed wheels and then on the Hub. None uses a
+                small model (135M parameters) for first experiments.
+            **fields: Other attributes of the chat model.
 
         Raises:
-            ModelNotFoundError: neither path, wheel nor Hub has it.
+            ModelNotFoundError: The model is not found as a path, in a wheel or on the Hub.
         """
         from titans_core.readers import load_causal_lm
 
@@ -99,31 +98,32 @@ class ChatTitansLM(BaseChatModel):
         tool_choice: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Let the model call tools. A call that is no valid JSON becomes one of the answer's `invalid_tool_calls`.
+        """Let the model call tools. A call that is not valid JSON goes to the answer's `invalid_tool_calls`.
 
         Args:
-            tools: anything that LangChain takes for a tool.
-            tool_choice: a tool's name, or "any": the answer begins with a call. None or "auto": the model decides.
-            **kwargs: bound as they are.
+            tools: Tools in any form that LangChain accepts.
+            tool_choice: Name of a tool that the answer must call, or "any" for an answer that must be a call. None or
+                "auto" lets the model decide.
+            **kwargs: Other arguments to bind.
 
         Returns:
-            This model with the tools, for `invoke` and its kin.
+            A runnable: this model with the tools.
 
         Raises:
-            NotImplementedError: if the chat template knows no tools, or not as `<tool_call>{…}</tool_call>`.
-            InvalidQueryError: if there is no such tool to choose.
+            NotImplementedError: The chat template has no tools, or not in the form `<tool_call>{…}</tool_call>`.
+            InvalidQueryError: `tool_choice` is not the name of a tool.
         """
-        if CALL not in prompt_of(self.lm, [HumanMessage("")], [SOME_TOOL]):
+        if CALL_TAG not in prompt_of(self.lm, [HumanMessage("")], [EXAMPLE_TOOL]):
             raise NotImplementedError(
                 f"The chat template of {self.lm.name!r} does not tell the model to call tools in the form "
-                f"{CALL}{{…}}</tool_call>. Use one that was trained to: Qwen2.5-Instruct, Qwen3, SmolLM3 or Hermes, "
-                f"for example."
+                f"{CALL_TAG}{{…}}</tool_call>. Use a model that was trained to do so, for example Qwen2.5-Instruct, "
+                f"Qwen3, SmolLM3 or Hermes."
             )
-        known = [convert_to_openai_tool(tool) for tool in tools]
-        names = [tool["function"]["name"] for tool in known]
+        openai_tools = [convert_to_openai_tool(tool) for tool in tools]
+        names = [tool["function"]["name"] for tool in openai_tools]
         if tool_choice not in {None, "auto", "any", *names}:
-            raise InvalidQueryError(f"tool_choice must be 'auto', 'any' or one of {names}, not {tool_choice!r}.")
-        return self.bind(tools=known, tool_choice=tool_choice, **kwargs)
+            raise InvalidQueryError(f"`tool_choice` must be 'auto', 'any' or one of {names}, not {tool_choice!r}.")
+        return self.bind(tools=openai_tools, tool_choice=tool_choice, **kwargs)
 
     @override
     def _generate(
@@ -157,12 +157,12 @@ class ChatTitansLM(BaseChatModel):
         writer = _Writer(self, chunks.put, messages, stop, **kwargs)
         writer.start()
         try:
-            while chunk := _received(chunks.get()):
+            while chunk := _chunk_or_raise(chunks.get()):
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
         finally:
-            writer.wanted = False
+            writer.has_reader = False
 
     @override
     async def _astream(
@@ -176,18 +176,18 @@ class ChatTitansLM(BaseChatModel):
         chunks: asyncio.Queue[_Item] = asyncio.Queue()
 
         def put(item: _Item) -> None:
-            with suppress(RuntimeError):  # the loop was closed, and nobody reads any more
+            with suppress(RuntimeError):  # the loop is closed, so that nothing reads the queue
                 loop.call_soon_threadsafe(chunks.put_nowait, item)
 
         writer = _Writer(self, put, messages, stop, **kwargs)
         writer.start()
         try:
-            while chunk := _received(await chunks.get()):
+            while chunk := _chunk_or_raise(await chunks.get()):
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
         finally:
-            writer.wanted = False
+            writer.has_reader = False
 
     @property
     @override
@@ -208,7 +208,7 @@ class ChatTitansLM(BaseChatModel):
 
 
 class _Writer(threading.Thread):
-    """Writes one answer in a thread of its own, and hands it over chunk by chunk."""
+    """Generates one answer in a thread of its own and sends it chunk by chunk."""
 
     def __init__(
         self,
@@ -222,59 +222,61 @@ class _Writer(threading.Thread):
         **_: Any,
     ) -> None:
         super().__init__(name="ChatTitansLM")
-        self._chat, self._put, self._messages, self._stop_at = chat, put, messages, stop or []
+        self._chat, self._put, self._messages, self._stop_texts = chat, put, messages, stop or []
         self._tools, self._tool_choice = tools, tool_choice
         self._calls = ""
-        self.wanted = True
+        self.has_reader = True
 
     @override
     def run(self) -> None:
         try:
             self._write()
-            self._hand_over(None)
+            self._send(None)
         except BaseException as error:
-            self._hand_over(error)
+            self._send(error)
 
     def _write(self) -> None:
         lm = self._chat.lm
         prompt = prompt_of(lm, self._messages, self._tools)
-        begun = begun_call(self._tool_choice)
-        self._take(begun)
-        written = lm.generate(
-            prompt + begun,
+        prefix = forced_prefix(self._tool_choice)
+        self._add_text(prefix)
+        generated = lm.generate(
+            prompt + prefix,
             max_new_tokens=self._chat.max_new_tokens,
             temperature=self._chat.temperature,
-            stop=self._stop_at,
-            on_text=self._take,
+            stop=self._stop_texts,
+            on_text=self._add_text,
         )
         last = AIMessageChunk(
-            content=CALLS.sub("", self._calls).strip(),
-            tool_call_chunks=[tool_call(index, match) for index, match in enumerate(CALLS.finditer(self._calls))],
+            content=CALL_PATTERN.sub("", self._calls).strip(),
+            tool_call_chunks=[
+                tool_call(index, match) for index, match in enumerate(CALL_PATTERN.finditer(self._calls))
+            ],
             usage_metadata={
-                "input_tokens": written.input_tokens,
-                "output_tokens": written.output_tokens,
-                "total_tokens": written.input_tokens + written.output_tokens,
+                "input_tokens": generated.input_tokens,
+                "output_tokens": generated.output_tokens,
+                "total_tokens": generated.input_tokens + generated.output_tokens,
             },
-            response_metadata={"finish_reason": written.finish_reason, "model_name": lm.name},
+            response_metadata={"finish_reason": generated.finish_reason, "model_name": lm.name},
             chunk_position="last",
         )
-        self._hand_over(ChatGenerationChunk(message=last))
+        self._send(ChatGenerationChunk(message=last))
 
-    def _take(self, text: str) -> bool:
-        # From the first call on, all text waits for the end. A call's beginning is one word, and comes whole.
+    def _add_text(self, text: str) -> bool:
+        # From the first call on, all text is kept for the last chunk. The opening tag is one word and arrives whole.
         text = self._calls + text
-        first = text.find(CALL) if self._tools else -1
-        shown, self._calls = (text, "") if first < 0 else (text[:first], text[first:])
-        if shown:
-            self._hand_over(ChatGenerationChunk(message=AIMessageChunk(content=shown)))
-        return self.wanted
+        first = text.find(CALL_TAG) if self._tools else -1
+        visible, self._calls = (text, "") if first < 0 else (text[:first], text[first:])
+        if visible:
+            self._send(ChatGenerationChunk(message=AIMessageChunk(content=visible)))
+        return self.has_reader
 
-    def _hand_over(self, item: _Item) -> None:
-        if self.wanted:
+    def _send(self, item: _Item) -> None:
+        if self.has_reader:
             self._put(item)
 
 
-def _received(item: _Item) -> ChatGenerationChunk | None:
+def _chunk_or_raise(item: _Item) -> ChatGenerationChunk | None:
     if isinstance(item, BaseException):
         raise item
     return item

@@ -1,4 +1,4 @@
-"""Messages and tool calls in the form that a language model was trained on."""
+"""Prompts and tool calls in the form that a language model was trained on."""
 
 from __future__ import annotations
 
@@ -27,48 +27,51 @@ if TYPE_CHECKING:
 
 _ROLES = {HumanMessage: "user", AIMessage: "assistant", SystemMessage: "system", ToolMessage: "tool"}
 
-CALL = "<tool_call>"
-# The model may run out of tokens within a call.
-CALLS = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+CALL_TAG = "<tool_call>"
+# The closing tag is missing if the model runs out of tokens within a call.
+CALL_PATTERN = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 
-SOME_TOOL = {"type": "function", "function": {"name": "some", "description": "", "parameters": {}}}
+EXAMPLE_TOOL = {"type": "function", "function": {"name": "some", "description": "", "parameters": {}}}
+"""A tool that shows whether a chat template knows tools."""
 
 
 def prompt_of(lm: CausalLM, messages: list[BaseMessage], tools: list[dict[str, Any]] | None) -> str:
-    """Messages as the prompt for the answer to them, by the tokenizer's chat template.
+    """Return the prompt for the answer to a conversation, in the form of the tokenizer's chat template.
 
-    What a message says cannot begin another one: see `CausalLM.escape_special_tokens`.
+    The text of a message cannot begin another message: see `CausalLM.escape_special_tokens`.
 
     Args:
-        lm: the model that will answer.
-        messages: system, human, AI and tool messages, or `ChatMessage`s with a role of their own.
-        tools: that the model may call, in OpenAI's form; None for none.
+        lm: Model that will answer.
+        messages: System, human, AI and tool messages, or `ChatMessage`s, which have a role of their own.
+        tools: Tools that the model may call, in OpenAI's form; None for no tools.
 
     Raises:
-        ModelNotFoundError: the tokenizer has no chat template.
-        InvalidQueryError: a message is of another kind.
+        ModelNotFoundError: The tokenizer has no chat template.
+        InvalidQueryError: A message is of another type.
     """
     if not lm.tokenizer.chat_template:
         raise ModelNotFoundError(
-            f"The tokenizer of {lm.name!r} has no chat template, so the model cannot chat; use one that was trained "
-            f"to, whose name often ends in Instruct or Chat."
+            f"The tokenizer of {lm.name!r} has no chat template, so the model cannot chat. Use a model that was "
+            f"trained to chat; its name often ends in Instruct or Chat."
         )
     entries: list[Any] = [_entry(message) for message in messages]
     for entry in entries:
         entry["content"] = lm.escape_special_tokens(entry["content"])
-    known: list[Any] | None = tools
-    return str(lm.tokenizer.apply_chat_template(entries, tools=known, add_generation_prompt=True, tokenize=False))
+    template_tools: list[Any] | None = tools
+    return str(
+        lm.tokenizer.apply_chat_template(entries, tools=template_tools, add_generation_prompt=True, tokenize=False)
+    )
 
 
 def _entry(message: BaseMessage) -> dict[str, Any]:
-    """A message as chat templates take it: nearly OpenAI's form, but arguments are an object and no string."""
-    roles = [role for kind, role in _ROLES.items() if isinstance(message, kind)]
+    """Convert a message to the form of chat templates: OpenAI's form, but with arguments as a dict, not a string."""
+    roles = [role for message_type, role in _ROLES.items() if isinstance(message, message_type)]
     if isinstance(message, ChatMessage):
         roles = [message.role]
     if not roles:
         raise InvalidQueryError(
-            f"A message of type {message.type!r} cannot be given to a chat template; use system, human, AI and tool "
-            f"messages, or a ChatMessage."
+            f"A chat template cannot take a message of type {message.type!r}; use system, human, AI and tool messages, "
+            f"or a ChatMessage."
         )
     entry: dict[str, Any] = {"role": roles[0], "content": str(message.text)}
     if isinstance(message, AIMessage) and message.tool_calls:
@@ -83,24 +86,26 @@ def _entry(message: BaseMessage) -> dict[str, Any]:
     return entry
 
 
-def begun_call(tool_choice: str | None) -> str:
-    """How an answer begins that has to be a call."""
+def forced_prefix(tool_choice: str | None) -> str:
+    """Return the beginning of an answer that must be a tool call; "" if the model decides."""
     if tool_choice in {None, "auto"}:
         return ""
-    return f'{CALL}\n{{"name": "' if tool_choice == "any" else f'{CALL}\n{{"name": "{tool_choice}", "arguments": '
+    if tool_choice == "any":
+        return f'{CALL_TAG}\n{{"name": "'
+    return f'{CALL_TAG}\n{{"name": "{tool_choice}", "arguments": '
 
 
 def tool_call(index: int, match: re.Match[str]) -> ToolCallChunk:
-    """What the model wrote between the tags, as a tool call; one without a name if it is none.
+    """Convert the text between the tags to a tool call. An unreadable text becomes a call without a name.
 
     Args:
-        index: of the call in the answer.
-        match: of `CALLS`.
+        index: Number of the call in the answer, from 0.
+        match: Match of `CALL_PATTERN`.
     """
-    identity = f"call_{uuid4().hex}"
+    call_id = f"call_{uuid4().hex}"
     with suppress(json.JSONDecodeError):
         match json.loads(match[1]):
             case {"name": str(name), "arguments": dict(arguments)}:
-                return tool_call_chunk(name=name, args=json.dumps(arguments), id=identity, index=index)
-    # With its tags: LangChain would complete half a JSON object to a call that nobody made.
-    return tool_call_chunk(name=None, args=match[0], id=identity, index=index)
+                return tool_call_chunk(name=name, args=json.dumps(arguments), id=call_id, index=index)
+    # With its tags: without them, LangChain would complete half a JSON object to a call that the model did not make.
+    return tool_call_chunk(name=None, args=match[0], id=call_id, index=index)

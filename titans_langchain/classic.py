@@ -21,33 +21,28 @@ else:
 
 
 class TitansChainMemory(BaseMemory):
-    """What the chains of LangChain before 1.0 take as `memory`, in the place of `VectorStoreRetrieverMemory`.
+    """A `memory` for the chains of LangChain before 1.0, in place of `VectorStoreRetrieverMemory`.
 
-    It gives a chain what the memory recalls for its input, as a labelled block, and memorizes input and answer as two
-    turns. What it recalled itself is not memorized again.
+    It passes the recalls for the chain's input to the prompt, as a labelled block, and memorizes the input and the
+    answer as two turns. Recalled texts are not memorized again.
 
-    LangChain marks the interface as deprecated until its 2.0; `with_memory` does the same for any runnable.
-
-    Usage:
-
-    ```python
-    chain = ConversationChain(llm=llm, memory=TitansChainMemory(memory=memory))
-    chain.invoke({"input": "Where did I park?"})
-    ```
+    LangChain marks this interface as deprecated until version 2.0; `with_memory` does the same for any runnable.
 
     Attributes:
-        memory: the tenant's open memory. Stays the caller's to close.
-        memory_key: of the prompt, for the block; "" if nothing relevant is known.
-        input_key: of the chain's inputs, for what the user says; None for the only one that is neither `memory_key`
-            nor excluded.
-        exclude_input_keys: of the chain's inputs, which are not what the user says.
-        return_messages: whether the block is a list with one system message, for prompts of messages.
-        k: recalls at most, >= 1.
-        session_id: the conversation; a new one by default.
+        memory: Open memory of the tenant. The caller closes it.
+        memory_key: Field of the prompt for the block; the block is "" if the memory holds nothing relevant.
+        input_key: Input of the chain that holds what the user says. None if only one input is neither `memory_key` nor
+            excluded.
+        exclude_input_keys: Inputs of the chain that the user does not say.
+        return_messages: Whether the block is a list with one system message, for prompts of messages.
+        k: Maximum number of recalls, >= 1.
+        session_id: Id of the session; a new id by default.
 
-    Raises:
-        InvalidQueryError: by its methods, if several inputs may be what the user says, or it is no text.
-        TitansError: by its methods, whatever the memory raises.
+    Example:
+        ```python
+        chain = ConversationChain(llm=llm, memory=TitansChainMemory(memory=memory))
+        chain.invoke({"input": "Where did I park?"})
+        ```
     """
 
     memory: TitansMemory = Field(exclude=True, repr=False)
@@ -61,7 +56,7 @@ class TitansChainMemory(BaseMemory):
     @property
     @override
     def memory_variables(self) -> list[str]:
-        """The prompt's fields that this memory fills."""
+        """Fields of the prompt that this memory fills."""
         return [self.memory_key]
 
     @override
@@ -69,12 +64,16 @@ class TitansChainMemory(BaseMemory):
         """Recall for what the user says.
 
         Args:
-            inputs: the chain's inputs.
+            inputs: Inputs of the chain.
+
+        Returns:
+            The block under `memory_key`.
 
         Raises:
-            InvalidQueryError: it is not clear which input that is, or it is no text.
+            InvalidQueryError: It is unclear which input the user says, or that input is not a text.
+            TitansError: Any other error of `TitansMemory.recall`.
         """
-        query = self._said(inputs)
+        query = self._user_text(inputs)
         block = self.memory.recall(query, k=self.k, except_texts=[query]).as_text() if query.strip() else ""
         if self.return_messages:
             return {self.memory_key: [SystemMessage(block)] if block else []}
@@ -82,31 +81,33 @@ class TitansChainMemory(BaseMemory):
 
     @override
     def save_context(self, inputs: dict[str, Any], outputs: dict[str, str]) -> None:
-        """Memorize what the user said and what the chain answered.
+        """Memorize what the user said and the answer of the chain.
 
         Args:
-            inputs: the chain's inputs.
-            outputs: the chain's outputs; the texts among them are the answer.
+            inputs: Inputs of the chain.
+            outputs: Outputs of the chain. The outputs that are texts make up the answer.
 
         Raises:
-            InvalidQueryError: it is not clear what the user said.
-            TurnError: one of them cannot be stored.
+            InvalidQueryError: It is unclear which input the user says, or that input is not a text.
+            TurnError: A text cannot be stored.
         """
         answer = "\n".join(text for text in outputs.values() if isinstance(text, str))
-        told = [("user", self._said(inputs)), ("assistant", answer)]
+        exchange = [("user", self._user_text(inputs)), ("assistant", answer)]
         self.memory.memorize_many(
-            Turn(text, speaker, session=self.session_id) for speaker, text in told if text.strip()
+            Turn(text, speaker, session=self.session_id) for speaker, text in exchange if text.strip()
         )
 
     @override
     def clear(self) -> None:
-        """Forget this conversation; the tenant's others stay."""
+        """Delete this session. The tenant's other sessions stay."""
         self.memory.forget(session=self.session_id)
 
-    def _said(self, inputs: dict[str, Any]) -> str:
-        """What the user says; "stop" is what LangChain's own memories leave out too."""
+    def _user_text(self, inputs: dict[str, Any]) -> str:
+        # LangChain's own memories also ignore the input "stop".
         others = {self.memory_key, "stop", *self.exclude_input_keys}
         keys = [key for key in inputs if key not in others] if self.input_key is None else [self.input_key]
         if len(keys) != 1 or not isinstance(text := inputs.get(keys[0]), str):
-            raise InvalidQueryError(f"Say by `input_key` which of {list(inputs)} is the text that the user says.")
+            raise InvalidQueryError(
+                f"It is unclear what the user says: set `input_key` to one of {list(inputs)}; it must hold a text."
+            )
         return text

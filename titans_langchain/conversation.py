@@ -1,4 +1,4 @@
-"""What of a conversation a memory is asked for, and what of it is memorized."""
+"""Selects from a conversation what to recall for and what to memorize."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["user", "assistant", "tool"]
 
 ROLES: tuple[Role, ...] = ("user", "assistant")
-"""Whose messages are memorized unless something else is asked for."""
+"""Roles whose messages are memorized by default."""
 
-_KINDS: dict[Role, type[BaseMessage]] = {"user": HumanMessage, "assistant": AIMessage, "tool": ToolMessage}
-
-
-def question(messages: Sequence[BaseMessage]) -> HumanMessage | None:
-    """The last message of the user that says something, or None."""
-    asked = (message for message in reversed(messages) if isinstance(message, HumanMessage))
-    return next((message for message in asked if message.text.strip() and not _inserted(message)), None)
+_MESSAGE_TYPES: dict[Role, type[BaseMessage]] = {"user": HumanMessage, "assistant": AIMessage, "tool": ToolMessage}
 
 
-def said(messages: Sequence[BaseMessage]) -> list[str]:
-    """The texts of messages: what a model is given anyway need not be recalled."""
+def last_question(messages: Sequence[BaseMessage]) -> HumanMessage | None:
+    """Return the last message of the user that has text, or None."""
+    human = (message for message in reversed(messages) if isinstance(message, HumanMessage))
+    return next((message for message in human if message.text.strip() and not _is_inserted(message)), None)
+
+
+def texts_of(messages: Sequence[BaseMessage]) -> list[str]:
+    """Return the texts of messages. The model sees them anyway, so they need not be recalled."""
     return [message.text for message in messages if message.text]
 
 
-def latest(messages: Sequence[BaseMessage], roles: Collection[Role] = ROLES) -> list[BaseMessage]:
-    """What was said since the last answer before the user's last message, by these roles.
+def messages_of_run(messages: Sequence[BaseMessage], roles: Collection[Role] = ROLES) -> list[BaseMessage]:
+    """Return the messages since the last answer before the user's last message.
 
-    That is one run of an agent, and what the user said in runs before it that ended without an answer. The rest of
-    the conversation was memorized when it was said; in an application that sends it anew with each call, its
-    messages have new ids, so that it must not be memorized again.
+    These are the messages of one run of an agent, and those that the user sent in earlier runs that ended without an
+    answer. The rest of the conversation was memorized by earlier runs. It must not be memorized again: in an
+    application that sends the whole conversation with each call, its messages have new ids.
 
     Args:
-        messages: the conversation, oldest first.
-        roles: whose messages to take; of them those that say something.
+        messages: Conversation, oldest first.
+        roles: Roles whose messages are returned. Messages without text are left out.
     """
-    kinds = tuple(_KINDS[role] for role in roles)
+    types = tuple(_MESSAGE_TYPES[role] for role in roles)
     last = max((place for place, message in enumerate(messages) if isinstance(message, HumanMessage)), default=0)
     answers = (place for place in range(last) if isinstance(messages[place], AIMessage | ToolMessage))
     start = max(answers, default=-1) + 1
     return [
         message
         for message in messages[start:]
-        if isinstance(message, kinds) and message.text.strip() and not _inserted(message)
+        if isinstance(message, types) and message.text.strip() and not _is_inserted(message)
     ]
 
 
-def with_block(system: SystemMessage | None, block: str) -> SystemMessage:
-    """A system message with a block after what it says."""
+def append_block(system: SystemMessage | None, block: str) -> SystemMessage:
+    """Return a system message with a block after its content; a new system message if there is none."""
     if system is None:
         return SystemMessage(block)
     if isinstance(system.content, str):
@@ -70,66 +70,74 @@ def with_block(system: SystemMessage | None, block: str) -> SystemMessage:
     return system.model_copy(update={"content": [*system.content, {"type": "text", "text": block}]})
 
 
-def remember(
+def memorize_messages(
     memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None, config: RunnableConfig | None
 ) -> None:
-    """Memorize messages that are not memorized yet, and update those that were edited since."""
-    turns = _unlearned(memory, messages, session)
+    """Memorize the messages that are new to the memory, and update the messages that were edited.
+
+    Args:
+        memory: Memory of the user.
+        messages: Messages of the session, oldest first.
+        session: Id of the session, or None.
+        config: Config of the run, for the event.
+    """
+    turns = _update_edited(memory, messages, session)
     if turns:
         events.memorize(memory, turns, config)
 
 
-async def aremember(
+async def amemorize_messages(
     memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None, config: RunnableConfig | None
 ) -> None:
-    """`remember` off the event loop."""
-    turns = await asyncio.to_thread(lambda: _unlearned(memory, messages, session))
+    """Like `memorize_messages`, without blocking the event loop."""
+    turns = await asyncio.to_thread(_update_edited, memory, messages, session)
     if turns:
         await events.amemorize(memory, turns, config)
 
 
-def turns_of(memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None) -> list[Turn]:
-    """Messages as turns whose ids are free, or stand for the same message of the same session.
+def to_turns(memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None) -> list[Turn]:
+    """Convert messages to turns. Each turn's id is free, or belongs to the same message of the same session.
 
-    A message's id is its turn's id, so that a message is memorized once however often it is given. If another
-    session of the tenant has the id already (a copied transcript), the turn's id is `<session>/<message id>`.
+    The id of a message becomes the id of its turn, so that a message is memorized only once, even if it is passed
+    several times. If the id belongs to another session of the tenant (a copied transcript), the turn's id becomes
+    `<session>/<message id>`.
     """
-    return [turn for turn, _ in _placed(memory, messages, session)]
+    return [turn for turn, _ in _pair_with_stored(memory, messages, session)]
 
 
-def _unlearned(memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None) -> list[Turn]:
-    """The turns that are new; those that are stored with another text are updated."""
-    placed = _placed(memory, messages, session)
-    for turn, stored in placed:
+def _update_edited(memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None) -> list[Turn]:
+    """Update the stored turns whose text has changed, and return the turns that are not stored yet."""
+    pairs = _pair_with_stored(memory, messages, session)
+    for turn, stored in pairs:
         if stored is not None and stored.text != turn.text:
             memory.update(stored.id or "", turn.text, metadata=turn.metadata)
-    return [turn for turn, stored in placed if stored is None]
+    return [turn for turn, stored in pairs if stored is None]
 
 
-def _placed(
+def _pair_with_stored(
     memory: TitansMemory, messages: Sequence[BaseMessage], session: str | None
 ) -> list[tuple[Turn, Turn | None]]:
-    """Messages as turns, each with what is stored under its id."""
-    placed = []
+    """Convert messages to turns, each with the turn that is stored under its id, or None."""
+    pairs = []
     for message in messages:
         turn = to_turn(message, session)
-        stored = _stored(memory, turn)
+        stored = _find(memory, turn.id)
         if stored is not None and stored.session != session:
             turn = replace(turn, id=f"{session}/{turn.id}")
-            stored = _stored(memory, turn)
-        placed.append((turn, stored))
-    return placed
+            stored = _find(memory, turn.id)
+        pairs.append((turn, stored))
+    return pairs
 
 
-def _stored(memory: TitansMemory, turn: Turn) -> Turn | None:
-    if turn.id is None:
+def _find(memory: TitansMemory, turn_id: str | None) -> Turn | None:
+    if turn_id is None:
         return None
     try:
-        return memory.get(turn.id)
+        return memory.get(turn_id)
     except UnknownTurnError:
         return None
 
 
-def _inserted(message: BaseMessage) -> bool:
-    """Whether another middleware wrote this message, such as a summary, that looks like the user's."""
+def _is_inserted(message: BaseMessage) -> bool:
+    """Whether another middleware wrote this message. A summary, for example, has the type of a user's message."""
     return "lc_source" in message.additional_kwargs

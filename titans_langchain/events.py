@@ -1,9 +1,9 @@
-"""What a memory does, as custom events of the run: labels and times, never the text.
+"""Custom events of a run that report what a memory does: labels and times, never texts.
 
-A callback handler sees them in `on_custom_event`, `astream_events` as `on_custom_event`:
+A callback handler receives them in `on_custom_event`, and `astream_events` yields them as `on_custom_event`:
 
-* `titans_recall`: see `titans_core.integration.recall_event`;
-* `titans_memorize`: see `titans_core.integration.memorize_event`.
+* `titans_recall`, with the fields of `titans_core.integration.recall_event`;
+* `titans_memorize`, with the fields of `titans_core.integration.memorize_event`.
 """
 
 from __future__ import annotations
@@ -23,54 +23,67 @@ if TYPE_CHECKING:
     from titans_core import Memorized, Recollection, TitansMemory, Turn
 
 LOGGER = "titans_langchain"
-"""Where a memory that fails is told of."""
+"""Name of the logger for failures of a memory."""
 
-RECALLED = "titans_recall"
-MEMORIZED = "titans_memorize"
+RECALL_EVENT = "titans_recall"
+MEMORIZE_EVENT = "titans_memorize"
 
 
 def recall(memory: TitansMemory, query: str, config: RunnableConfig | None, **limits: Any) -> Recollection:
-    """`memory.recall`, told to the run's callbacks."""
+    """Call `memory.recall` and send a `titans_recall` event.
+
+    Args:
+        memory: Memory to search.
+        query: Query text.
+        config: Config of the run that the event belongs to.
+        **limits: Options of `TitansMemory.recall`.
+    """
     start = time.perf_counter()
     found = memory.recall(query, **limits)
-    _tell(RECALLED, recall_event(memory, found, start), config)
+    _dispatch(RECALL_EVENT, recall_event(memory, found, start), config)
     return found
 
 
 async def arecall(memory: TitansMemory, query: str, config: RunnableConfig | None, **limits: Any) -> Recollection:
-    """`recall` off the event loop."""
+    """Like `recall`, without blocking the event loop."""
     start = time.perf_counter()
     found = await memory.arecall(query, **limits)
-    await _atell(RECALLED, recall_event(memory, found, start), config)
+    await _adispatch(RECALL_EVENT, recall_event(memory, found, start), config)
     return found
 
 
 def memorize(memory: TitansMemory, turns: Sequence[Turn], config: RunnableConfig | None) -> list[Memorized]:
-    """`memory.memorize_many`, told to the run's callbacks."""
+    """Call `memory.memorize_many` and send a `titans_memorize` event.
+
+    Args:
+        memory: Memory to write to.
+        turns: Turns to memorize; at least one.
+        config: Config of the run that the event belongs to.
+    """
     start = time.perf_counter()
     receipts = memory.memorize_many(turns)
-    _tell(MEMORIZED, memorize_event(memory, receipts, start), config)
+    _dispatch(MEMORIZE_EVENT, memorize_event(memory, receipts, start), config)
     return receipts
 
 
 async def amemorize(memory: TitansMemory, turns: Sequence[Turn], config: RunnableConfig | None) -> list[Memorized]:
-    """`memorize` off the event loop."""
+    """Like `memorize`, without blocking the event loop."""
     start = time.perf_counter()
     receipts = await memory.amemorize_many(turns)
-    await _atell(MEMORIZED, memorize_event(memory, receipts, start), config)
+    await _adispatch(MEMORIZE_EVENT, memorize_event(memory, receipts, start), config)
     return receipts
 
 
-def _tell(name: str, data: dict[str, Any], config: RunnableConfig | None) -> None:
-    # An event belongs to a run. Outside of one, as in a tool that is called by hand, nobody listens.
-    if _in_run(config):
+def _dispatch(name: str, data: dict[str, Any], config: RunnableConfig | None) -> None:
+    if _is_in_run(config):
         dispatch_custom_event(name, data, config=config)
 
 
-async def _atell(name: str, data: dict[str, Any], config: RunnableConfig | None) -> None:
-    if _in_run(config):
+async def _adispatch(name: str, data: dict[str, Any], config: RunnableConfig | None) -> None:
+    if _is_in_run(config):
         await adispatch_custom_event(name, data, config=config)
 
 
-def _in_run(config: RunnableConfig | None) -> bool:
+def _is_in_run(config: RunnableConfig | None) -> bool:
+    """Whether the config belongs to a run. LangChain refuses events outside a run, such as a direct call of a tool."""
     return getattr((config or {}).get("callbacks"), "parent_run_id", None) is not None

@@ -1,4 +1,4 @@
-"""Whose memory a call is about, and which conversation: read from the run's config, context and server."""
+"""The user and the conversation of a call, read from the run's config, context and server."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from titans_core import TitansMemory
     from titans_core.integration import MemorySource
 
-NAMESPACES = "langgraph:store/"
-"""What the tenants of a `TitansStore` begin with; no user may be named so."""
+STORE_PREFIX = "langgraph:store/"
+"""Prefix of the tenants of a `TitansStore`; no user's id may begin with it."""
 
-_MISSING = 'The run names no user: pass config={"configurable": {"user_id": …}}, or a context with a user_id.'
+_NO_USER = 'The run names no user: pass config={"configurable": {"user_id": …}}, or a context with a user_id.'
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is served, and in which conversation.
+    """The user of a run and the conversation.
 
     Attributes:
-        user: the user's id, or None if the run names none.
-        thread: the id of the thread, or None.
+        user: Id of the user, or None if the run names no user.
+        thread: Id of the thread, or None.
     """
 
     user: str | None
@@ -38,16 +38,16 @@ class Caller:
     def of(cls, config: RunnableConfig | None, runtime: Any = None) -> Self:
         """Read the caller from a run.
 
-        The user is named by `config["configurable"]["user_id"]`, by `user_id` of the run's context (a dataclass or a
-        mapping), or by the identity that a LangGraph server has authenticated. Those that are there must agree: what
-        a client writes into the config cannot overrule the server.
+        Three places can name the user: `config["configurable"]["user_id"]`, the `user_id` of the run's context (a
+        dataclass or a mapping), and the identity that a LangGraph server has authenticated. All places that name a
+        user must agree, so that what a client writes into the config cannot overrule the server.
 
         Args:
-            config: the run's config.
-            runtime: LangGraph's `Runtime` or `ToolRuntime`, if there is one.
+            config: Config of the run.
+            runtime: LangGraph's `Runtime` or `ToolRuntime`, or None.
 
         Raises:
-            InvalidTenantError: two of them name different users, or one is not a text that may name a user.
+            InvalidTenantError: Two places name different users, or a user's id is not a usable text.
         """
         configurable = (config or {}).get("configurable") or {}
         named = {
@@ -55,35 +55,35 @@ class Caller:
             "the context's user_id": _field(getattr(runtime, "context", None), "user_id"),
             "the server's user": _field(configurable.get("langgraph_auth_user"), "identity"),
         }
-        named = {place: user for place, user in named.items() if user is not None}
-        for place, user in named.items():
-            if not isinstance(user, str) or not user.strip() or user.startswith(NAMESPACES):
+        users = {place: user for place, user in named.items() if user is not None}
+        for place, user in users.items():
+            if not isinstance(user, str) or not user.strip() or user.startswith(STORE_PREFIX):
                 raise InvalidTenantError(f"{place} must be a user's id as text, not {user!r}.")
-        if len(set(named.values())) > 1:
-            told = ", ".join(f"{place} says {user!r}" for place, user in named.items())
-            raise InvalidTenantError(f"The run names more than one user: {told}. Nobody's memory is opened.")
+        if len(set(users.values())) > 1:
+            places = ", ".join(f"{place} is {user!r}" for place, user in users.items())
+            raise InvalidTenantError(f"The run names more than one user: {places}. No memory was opened.")
         thread = configurable.get("thread_id")
-        return cls(next(iter(named.values()), None), None if thread is None else str(thread))
+        return cls(next(iter(users.values()), None), None if thread is None else str(thread))
 
     def memory(self, source: MemorySource) -> TitansMemory:
-        """The memory of this user. Opens it if it must; use `amemory` on an event loop.
+        """Return the memory of this user. May open a file; on an event loop use `amemory`.
 
         Args:
-            source: a bank, of which the user's memory is taken; or the memory of one user, which no other gets.
+            source: Bank with the user's memory, or the memory of one user, which no other user can use.
 
         Raises:
-            InvalidTenantError: the user is missing, or another than the memory's.
-            StorageError: the memory cannot be opened.
+            InvalidTenantError: The user is missing, or the memory belongs to another user.
+            StorageError: The memory cannot be opened.
         """
-        return resolve_memory(source, self.user, missing=_MISSING)
+        return resolve_memory(source, self.user, missing=_NO_USER)
 
     async def amemory(self, source: MemorySource) -> TitansMemory:
-        """`memory` off the event loop."""
+        """Like `memory`, without blocking the event loop."""
         return await asyncio.to_thread(self.memory, source)
 
 
-NOBODY = Caller(None, None)
-"""The caller of a run that names none."""
+ANONYMOUS = Caller(None, None)
+"""The caller of a run that names no user and no thread."""
 
 
 def _field(holder: Any, name: str) -> Any:

@@ -1,11 +1,11 @@
-"""Memory for LangChain agents."""
+"""A middleware that gives LangChain agents a long-term memory."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NotRequired, TypeVar, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, TracePolicy, omit_payload
 from langchain.agents.middleware.types import PrivateStateAttr
@@ -17,7 +17,16 @@ from titans_core.errors import InvalidQueryError
 from titans_core.integration import log_failures
 from titans_core.types import RECALL_TEMPLATE, check_template
 from titans_langchain import events
-from titans_langchain.conversation import ROLES, Role, aremember, latest, question, remember, said, with_block
+from titans_langchain.conversation import (
+    ROLES,
+    Role,
+    amemorize_messages,
+    append_block,
+    last_question,
+    memorize_messages,
+    messages_of_run,
+    texts_of,
+)
 from titans_langchain.identity import Caller
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
     from langchain.agents.middleware.types import ModelCallResult
     from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import RunnableConfig
     from langgraph.runtime import Runtime
 
     from titans_core import Recollection
@@ -32,60 +42,63 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Where the calls of synchronous agents are waited for with a time limit; its threads start when they are needed.
-_WAITING = ThreadPoolExecutor(max_workers=32, thread_name_prefix="titans")
+# Synchronous agents wait for these threads with a time limit. A thread starts when it is needed.
+_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="titans")
 
 
 class RecallState(AgentState[Any]):
-    """The state of an agent with a memory; what is added is neither saved nor part of input or output.
+    """State of an agent with a memory. The added field is not saved, and is not part of the input or the output.
 
     Attributes:
-        titans_recalls: for each middleware, by name: the id of the message that it recalled for, and the block.
+        titans_recalls: For each memory middleware, by its name: the id of the message for which it recalled, and the
+            block.
     """
 
     titans_recalls: NotRequired[Annotated[dict[str, tuple[str | None, str]], UntrackedValue, PrivateStateAttr]]
 
 
+class _Run(NamedTuple):
+    """One run of an agent.
+
+    Attributes:
+        config: Config of the run.
+        caller: User and thread.
+    """
+
+    config: RunnableConfig
+    caller: Caller
+
+    @classmethod
+    def current(cls, runtime: Runtime[Any]) -> _Run:
+        config = get_config()
+        return cls(config, Caller.of(config, runtime))
+
+
 class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
-    """Gives an agent a long-term memory: it recalls before the model is called, and memorizes what was said.
+    """Gives an agent a long-term memory: recalls before the model is called, and memorizes what was said.
 
-    For each message of the user it recalls once, what the conversation does not hold itself, and appends it as a
-    labelled block to the system message of the model's requests. The block is in no transcript and no checkpoint. When
-    the agent ends, the messages of the run are memorized under their ids, so that a retry or a resumed interrupt
-    memorizes nothing twice.
+    The middleware recalls once for each message of the user, and leaves out texts that are in the conversation. It
+    appends the recalls as a labelled block to the system message of each request to the model. The block is in no
+    transcript and in no checkpoint. At the end of a run, the middleware memorizes the messages of the run under their
+    ids, so that a retry or a resumed interrupt memorizes nothing twice.
 
-    The user is named by `config["configurable"]["user_id"]`, by the context's `user_id`, or by the LangGraph server;
-    the thread is the session. A missing user is an error. Any other failure of the memory is logged as a warning of
-    the logger "titans_langchain", and the agent goes on without it.
+    The user is `config["configurable"]["user_id"]`, the `user_id` of the context, or the user of the LangGraph
+    server; the thread is the session. A run without a user, or with a user whom the memory does not belong to, raises
+    `InvalidTenantError`. Any other failure of the memory is logged as a warning by the logger "titans_langchain", and
+    the agent continues without the memory.
 
-    Usage:
+    Attributes:
+        memory: Bank for many users, or the open memory of one user.
 
-    ```python
-    agent = create_agent(model, middleware=[TitansMemoryMiddleware(MemoryBank("memory.db"))])
-    agent.invoke({"messages": "Where did I park?"}, {"configurable": {"user_id": "alice", "thread_id": "monday"}})
-    ```
-
-    Args:
-        memory: a bank for many users, or the open memory of one. Stays the caller's to close.
-        k: recalls at most, >= 1.
-        inject_when: "high" to give the model only what can be trusted, "low" to give it also what may be relevant,
-            under that label.
-        max_tokens: what the block may take, in tokens of the memory's reader, >= 1; None for no limit.
-        template: for one recall, see `Recollection.as_text`.
-        roles: whose messages are memorized, of "user", "assistant" and "tool"; none to memorize nothing.
-        recall: whether to recall; an agent may have a tool for that instead.
-        timeout: seconds, > 0, that the agent waits for a recall, and for memorizing. What takes longer is finished
-            in the background.
-        name: tells two memories of one agent apart.
-
-    Raises:
-        InvalidQueryError: an argument is out of range.
-        KeyError: the template names something else than those fields.
-        InvalidTenantError: by the agent, if the run names no user, or another than the memory's.
+    Example:
+        ```python
+        agent = create_agent(model, middleware=[TitansMemoryMiddleware(MemoryBank("memory.db"))])
+        agent.invoke({"messages": "Where did I park?"}, {"configurable": {"user_id": "alice", "thread_id": "monday"}})
+        ```
     """
 
     state_schema = RecallState
-    # The hooks' spans would show what was recalled, of whichever user, to everybody who reads traces.
+    # Spans with a payload would show the recalls of every user to everyone who reads the traces.
     trace_policy = TracePolicy(process_inputs=omit_payload, process_outputs=omit_payload)
 
     def __init__(
@@ -101,14 +114,33 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         timeout: float = 5.0,
         name: str = "TitansMemoryMiddleware",
     ) -> None:
+        """Make a middleware over a memory.
+
+        Args:
+            memory: Bank for many users, or the open memory of one user. The caller closes it.
+            k: Maximum number of recalls, >= 1.
+            inject_when: "high" gives the model only recalls that can be trusted; "low" also gives it recalls that may
+                be relevant, under that label.
+            max_tokens: Maximum length of the block in tokens of the memory's reader, >= 1; None for no limit.
+            template: Template for one recall, see `Recollection.as_text`.
+            roles: Roles whose messages are memorized: "user", "assistant", "tool". Empty to memorize nothing.
+            recall: Whether to recall. Pass False if the agent has a tool for that.
+            timeout: Seconds, > 0, for which the agent waits for a recall, and for memorizing. A slower call is
+                finished in the background.
+            name: Name of the middleware; an agent with two memories needs two names.
+
+        Raises:
+            InvalidQueryError: An argument is out of range.
+            KeyError: The template has an unknown field.
+        """
         super().__init__()
         if inject_when not in ("high", "low") or k < 1 or (max_tokens is not None and max_tokens < 1) or timeout <= 0:
             raise InvalidQueryError(
-                'Need inject_when of "high" or "low", k and max_tokens of at least 1 and a timeout above 0, not '
+                '`inject_when` must be "high" or "low", `k` and `max_tokens` at least 1, and `timeout` above 0, not '
                 f"{inject_when!r}, {k!r}, {max_tokens!r} and {timeout!r}."
             )
         if unknown := set(roles) - {"user", "assistant", "tool"}:
-            raise InvalidQueryError(f'The roles are "user", "assistant" and "tool"; there is no {unknown}.')
+            raise InvalidQueryError(f'The roles are "user", "assistant" and "tool", not {unknown}.')
         check_template(template)
         self.memory = memory
         self.tools = []
@@ -116,102 +148,106 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         self._inject_when = inject_when
         self._limits: dict[str, Any] = {"k": k, "max_tokens": max_tokens, "template": template}
         self._roles = tuple(roles)
-        self._recalls = recall
+        self._recall_enabled = recall
         self._timeout = timeout
 
     @property
     @override
     def name(self) -> str:
-        """The name of this memory among the agent's middleware."""
+        """Name of this middleware in the agent."""
         return self._name
 
     @override
     def before_model(self, state: RecallState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Recall for the user's last message, if that has not been done."""
-        if (asked := self._asked(state)) is None:
+        """Recall for the user's last message, unless that was done before."""
+        if (question := self._new_question(state)) is None:
             return None
-        config, found = get_config(), None
-        caller = Caller.of(config, runtime)
+        run, found = _Run.current(runtime), None
 
         def recall() -> Recollection:
-            return events.recall(caller.memory(self.memory), asked.text, config, **self._limits_for(state))
+            memory = run.caller.memory(self.memory)
+            return events.recall(memory, question.text, run.config, **self._limits_for(state))
 
         with log_failures("recall", logger=events.LOGGER):
-            found = self._within(recall)
-        return self._update(state, asked, found)
+            found = self._call_in_thread(recall)
+        return self._update(state, question, found)
 
     @override
     async def abefore_model(self, state: RecallState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """`before_model` off the event loop."""
-        if (asked := self._asked(state)) is None:
+        """Like `before_model`, without blocking the event loop."""
+        if (question := self._new_question(state)) is None:
             return None
-        config, found = get_config(), None
-        caller = Caller.of(config, runtime)
+        run, found = _Run.current(runtime), None
         with log_failures("recall", logger=events.LOGGER):
             async with asyncio.timeout(self._timeout):
-                memory = await caller.amemory(self.memory)
-                found = await events.arecall(memory, asked.text, config, **self._limits_for(state))
-        return self._update(state, asked, found)
+                memory = await run.caller.amemory(self.memory)
+                found = await events.arecall(memory, question.text, run.config, **self._limits_for(state))
+        return self._update(state, question, found)
 
     @override
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelCallResult[Any]]
     ) -> ModelCallResult[Any]:
-        """Call the model with what was recalled."""
-        return handler(self._reminded(request))
+        """Call the model with the block of recalls."""
+        return handler(self._with_block(request))
 
     @override
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelCallResult[Any]]]
     ) -> ModelCallResult[Any]:
-        """`wrap_model_call` for async agents."""
-        return await handler(self._reminded(request))
+        """Like `wrap_model_call`, for asynchronous agents."""
+        return await handler(self._with_block(request))
 
     @override
     def after_agent(self, state: RecallState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Memorize what was said in this run."""
-        config = get_config()
-        caller = Caller.of(config, runtime)
-        messages = latest(state["messages"], self._roles)
+        run, messages = _Run.current(runtime), messages_of_run(state["messages"], self._roles)
 
         def memorize() -> None:
-            remember(caller.memory(self.memory), messages, caller.thread, config)
+            memorize_messages(run.caller.memory(self.memory), messages, run.caller.thread, run.config)
 
         if messages:
             with log_failures("memorize", logger=events.LOGGER):
-                self._within(memorize)
+                self._call_in_thread(memorize)
         return None
 
     @override
     async def aafter_agent(self, state: RecallState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """`after_agent` off the event loop."""
-        config = get_config()
-        caller = Caller.of(config, runtime)
-        if messages := latest(state["messages"], self._roles):
+        """Like `after_agent`, without blocking the event loop."""
+        run, messages = _Run.current(runtime), messages_of_run(state["messages"], self._roles)
+        if messages:
             with log_failures("memorize", logger=events.LOGGER):
                 async with asyncio.timeout(self._timeout):
-                    memory = await caller.amemory(self.memory)
-                    await aremember(memory, messages, caller.thread, config)
+                    memory = await run.caller.amemory(self.memory)
+                    await amemorize_messages(memory, messages, run.caller.thread, run.config)
         return None
 
-    def _asked(self, state: RecallState) -> BaseMessage | None:
-        """The user's last message, if nothing was recalled for it yet."""
-        asked = question(state["messages"]) if self._recalls else None
-        recalled_for, _ = state.get("titans_recalls", {}).get(self.name, (None, ""))
-        return None if asked is None or asked.id == recalled_for else asked
+    def _new_question(self, state: RecallState) -> BaseMessage | None:
+        """Return the user's last message if this middleware has not recalled for it yet."""
+        question = last_question(state["messages"]) if self._recall_enabled else None
+        recalled_for, _ = self._last_recall(state)
+        return None if question is None or question.id == recalled_for else question
+
+    def _last_recall(self, state: RecallState) -> tuple[str | None, str]:
+        """Return the id of the message of the last recall, and the block."""
+        return state.get("titans_recalls", {}).get(self.name, (None, ""))
 
     def _limits_for(self, state: RecallState) -> dict[str, Any]:
-        return {**self._limits, "except_texts": said(state["messages"])}
+        return {**self._limits, "except_texts": texts_of(state["messages"])}
 
-    def _update(self, state: RecallState, asked: BaseMessage, found: Recollection | None) -> dict[str, Any]:
-        """Remember the block for the model's next calls; a memory that failed is not asked again."""
+    def _update(self, state: RecallState, question: BaseMessage, found: Recollection | None) -> dict[str, Any]:
+        """Return the block for the next requests to the model. After a failure it is empty, and is not tried again."""
         block = found.as_text(self._limits["template"]) if found and found.reaches(self._inject_when) else ""
-        return {"titans_recalls": {**state.get("titans_recalls", {}), self.name: (asked.id, block)}}
+        return {"titans_recalls": {**state.get("titans_recalls", {}), self.name: (question.id, block)}}
 
-    def _reminded(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        _, block = request.state.get("titans_recalls", {}).get(self.name, (None, ""))  # type: ignore[attr-defined]
-        return request.override(system_message=with_block(request.system_message, block)) if block else request
+    def _with_block(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        _, block = self._last_recall(cast("RecallState", request.state))
+        return request.override(system_message=append_block(request.system_message, block)) if block else request
 
-    def _within(self, call: Callable[[], T]) -> T:
-        """The result of a call in another thread, if it comes in time."""
-        return _WAITING.submit(copy_context().run, call).result(self._timeout)
+    def _call_in_thread(self, call: Callable[[], T]) -> T:
+        """Return the result of a call in another thread.
+
+        Raises:
+            TimeoutError: The result is not there in time.
+        """
+        return _THREADS.submit(copy_context().run, call).result(self._timeout)

@@ -1,4 +1,4 @@
-"""A memory as nodes of a LangGraph graph: one recalls before the model, one memorizes after it."""
+"""Nodes of a LangGraph graph: one recalls before the model, one memorizes after it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.runtime import get_runtime
 
 from titans_langchain import events
-from titans_langchain.conversation import ROLES, Role, aremember, latest, question, remember, said
+from titans_langchain.conversation import (
+    ROLES,
+    Role,
+    amemorize_messages,
+    last_question,
+    memorize_messages,
+    messages_of_run,
+    texts_of,
+)
 from titans_langchain.identity import Caller
 
 if TYPE_CHECKING:
@@ -23,76 +31,76 @@ if TYPE_CHECKING:
 def recall_node(
     memory: MemorySource, *, k: int = 5, key: str = "memory", max_tokens: int | None = None
 ) -> Runnable[Any, dict[str, str]]:
-    """Make a node that recalls for the user's last message, what the messages do not hold themselves.
+    """Make a node that recalls for the user's last message.
 
-    It writes the recalls as a labelled block to a key of its own, "" if nothing relevant is known; `messages` stay as
-    they are. The state's schema needs the key; declared as `Annotated[str, UntrackedValue]` it is in no checkpoint.
+    The node writes the recalls to a key of the state as a labelled block, or "" if the memory holds nothing relevant.
+    It leaves out texts that are already in `messages`, and does not change `messages`. The state's schema needs the
+    key; declare it as `Annotated[str, UntrackedValue]` to keep the block out of checkpoints.
 
-    The user is named by `config["configurable"]["user_id"]`, by the context's `user_id`, or by the LangGraph server. A
-    memory that fails stops the graph.
+    The user is `config["configurable"]["user_id"]`, the `user_id` of the context, or the user of the LangGraph
+    server. If the memory fails, the graph stops.
 
-    Usage:
+    Example:
+        ```python
+        class State(MessagesState):
+            memory: str
 
-    ```python
-    class State(MessagesState):
-        memory: str
-
-    graph = StateGraph(State).add_node("recall", recall_node(bank)).add_node("memorize", memorize_node(bank))
-    ```
+        graph = StateGraph(State).add_node("recall", recall_node(bank)).add_node("memorize", memorize_node(bank))
+        ```
 
     Args:
-        memory: a bank for many users, or the open memory of one. Stays the caller's to close.
-        k: recalls at most, >= 1.
-        key: of the state, for the block.
-        max_tokens: what the block may take, in tokens of the memory's reader, >= 1; None for no limit.
+        memory: Bank for many users, or the open memory of one user. The caller closes it.
+        k: Maximum number of recalls, >= 1.
+        key: Key of the state for the block.
+        max_tokens: Maximum length of the block in tokens of the memory's reader, >= 1; None for no limit.
 
     Raises:
-        InvalidTenantError: by the node, if the run names no user, or another than the memory's.
-        TitansError: by the node, whatever the memory's `recall` raises.
+        InvalidTenantError: From the node: the run names no user, or a user whom the memory does not belong to.
+        TitansError: From the node: any error of `TitansMemory.recall`.
     """
 
     def limits(messages: Sequence[BaseMessage]) -> dict[str, Any]:
-        return {"k": k, "max_tokens": max_tokens, "except_texts": said(messages)}
+        return {"k": k, "max_tokens": max_tokens, "except_texts": texts_of(messages)}
 
     def recall(state: Any, config: RunnableConfig) -> dict[str, str]:
-        messages, mine = _messages(state), _caller(config).memory(memory)
-        if (asked := question(messages)) is None:
+        messages, user_memory = _messages(state), _caller(config).memory(memory)
+        if (question := last_question(messages)) is None:
             return {key: ""}
-        return {key: events.recall(mine, asked.text, config, **limits(messages)).as_text()}
+        return {key: events.recall(user_memory, question.text, config, **limits(messages)).as_text()}
 
     async def arecall(state: Any, config: RunnableConfig) -> dict[str, str]:
-        messages, mine = _messages(state), await _caller(config).amemory(memory)
-        if (asked := question(messages)) is None:
+        messages, user_memory = _messages(state), await _caller(config).amemory(memory)
+        if (question := last_question(messages)) is None:
             return {key: ""}
-        return {key: (await events.arecall(mine, asked.text, config, **limits(messages))).as_text()}
+        return {key: (await events.arecall(user_memory, question.text, config, **limits(messages))).as_text()}
 
     return RunnableLambda(recall, arecall, name="recall")
 
 
 def memorize_node(memory: MemorySource, *, roles: Collection[Role] = ROLES) -> Runnable[Any, dict[str, Any]]:
-    """Make a node that memorizes what was said since the last answer before the user's last message.
+    """Make a node that memorizes the messages since the last answer before the user's last message.
 
-    The thread is the session. A message is memorized under its id, which `add_messages` gives it: if the node runs
-    twice, by a retry or a resumed interrupt, nothing is memorized twice. The state stays as it is. Users and failures
-    as in `recall_node`.
+    The thread is the session. Each message is memorized under its id, which `add_messages` sets. If the node runs
+    twice, because of a retry or a resumed interrupt, it memorizes nothing twice. The node does not change the state.
+    It finds the user and handles failures as in `recall_node`.
 
     Args:
-        memory: a bank for many users, or the open memory of one. Stays the caller's to close.
-        roles: whose messages are memorized, of "user", "assistant" and "tool".
+        memory: Bank for many users, or the open memory of one user. The caller closes it.
+        roles: Roles whose messages are memorized: "user", "assistant", "tool".
 
     Raises:
-        InvalidTenantError: by the node, if the run names no user, or another than the memory's.
-        TitansError: by the node, whatever the memory's `memorize_many` raises.
+        InvalidTenantError: From the node: the run names no user, or a user whom the memory does not belong to.
+        TitansError: From the node: any error of `TitansMemory.memorize_many`.
     """
 
     def memorize(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        caller = _caller(config)
-        remember(caller.memory(memory), latest(_messages(state), roles), caller.thread, config)
+        caller, messages = _caller(config), messages_of_run(_messages(state), roles)
+        memorize_messages(caller.memory(memory), messages, caller.thread, config)
         return {}
 
     async def amemorize(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        caller = _caller(config)
-        await aremember(await caller.amemory(memory), latest(_messages(state), roles), caller.thread, config)
+        caller, messages = _caller(config), messages_of_run(_messages(state), roles)
+        await amemorize_messages(await caller.amemory(memory), messages, caller.thread, config)
         return {}
 
     return RunnableLambda(memorize, amemorize, name="memorize")

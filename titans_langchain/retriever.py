@@ -1,4 +1,4 @@
-"""Recalls as LangChain documents."""
+"""A LangChain retriever over a memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from titans_core.integration import MemorySource  # noqa: TC001  # pydantic reads the fields' types at run time
 from titans_langchain import events
-from titans_langchain.identity import NOBODY, Caller
+from titans_langchain.identity import ANONYMOUS, Caller
 from titans_langchain.messages import MESSAGE_KEY
 
 if TYPE_CHECKING:
@@ -25,44 +25,39 @@ if TYPE_CHECKING:
 
 
 class TitansRetriever(BaseRetriever):
-    """The turns that answer a query, as documents, best first; no documents if nothing relevant is known.
+    """Retrieves the turns that answer a query, as documents, best first.
 
-    A document's `id` is the turn's id and its `page_content` the turn's text. Its `metadata` is the
-    turn's own, plus these keys, which always exist, take precedence and are JSON-compatible:
+    If the memory holds nothing relevant, there are no documents. A document's `id` is the id of the turn, and its
+    `page_content` is the text of the turn. Its `metadata` has the turn's own metadata and the keys below. They always
+    exist, are JSON-compatible, and replace keys of the turn with the same name.
 
-    * `relevance_score`: in [0, 1]. The first document's is the calibrated probability that it answers, the
-      others' are lower in proportion. Where the label comes with no probability (see
-      `Recollection.relevance`), it compares the documents of one query only.
-    * `similarity`: in [-1, 1], the cosine between the sentence vectors of query and turn.
-    * `confidence`: the label of the whole recollection, "high" (trust it) or "low" (show it, do not
-      assert it). Under "none" there are no documents.
-    * `memory_id`, `tenant`, `session`, `speaker`: where the turn is and who said it; the last two may
-      be None.
-    * `created_at`: when it was said, in ISO 8601.
+    * `relevance_score`: In [0, 1]. For the first document, the calibrated probability that it answers the query; the
+      other scores are lower in proportion. If the label comes without a probability (see `Recollection.relevance`),
+      scores are comparable only within one query.
+    * `similarity`: In [-1, 1], the cosine between the sentence vectors of query and turn.
+    * `confidence`: Label of the whole recollection: "high" (trust it) or "low" (show it, do not assert it). Under the
+      label "none" there are no documents.
+    * `memory_id`, `tenant`, `session`, `speaker`: Id and origin of the turn. The last two may be None.
+    * `created_at`: Time at which the turn was said, in ISO 8601.
 
-    With a bank, the user is `config["configurable"]["user_id"]` of each call; a call that names none is an error.
-
-    Usage:
-
-    ```python
-    retriever = TitansRetriever(memory=MemoryBank("memory.db"), k=3)
-    retriever.invoke("What is the secret code?", {"configurable": {"user_id": "alice"}})
-    await TitansRetriever(memory=memory).ainvoke("What is the secret code?", k=1)
-    ```
+    With a bank, the user is `config["configurable"]["user_id"]` of each call; a call without a user is an error.
 
     Attributes:
-        memory: a bank for many users, or the open memory of one. The retriever does not close it.
-        min_confidence: "high" gives only documents under that label, "low" also those that may be relevant.
-        score_threshold: only documents with a `relevance_score` of at least this, in [0, 1].
-        k: at most so many documents, at least 1; `invoke` and its kin also take `k` for one call.
-        session: only turns of this conversation.
-        speaker: only turns of this speaker.
-        where: only turns whose metadata has these values.
+        memory: Bank for many users, or the open memory of one user. The retriever does not close it.
+        min_confidence: "high" returns documents only under that label; "low" also returns documents that may be
+            relevant.
+        score_threshold: Minimum `relevance_score` of a document, in [0, 1]; None for no minimum.
+        k: Maximum number of documents, >= 1. `invoke`, `ainvoke` and the batch methods also take `k` for one call.
+        session: Id of the only session to search; None for all.
+        speaker: The only speaker to search; None for all.
+        where: Metadata values that a turn must have; None for no condition.
 
-    Raises:
-        TitansError: by `invoke` and its kin, whatever the memory's `recall` raises: for example
-            `InvalidQueryError` for an empty query, `InvalidTenantError` for a call without a user,
-            `ClosedMemoryError` once the memory is closed.
+    Example:
+        ```python
+        retriever = TitansRetriever(memory=MemoryBank("memory.db"), k=3)
+        retriever.invoke("What is the secret code?", {"configurable": {"user_id": "alice"}})
+        await TitansRetriever(memory=memory).ainvoke("What is the secret code?", k=1)
+        ```
     """
 
     memory: MemorySource = Field(exclude=True, repr=False)
@@ -75,18 +70,33 @@ class TitansRetriever(BaseRetriever):
 
     @override
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
-        """The documents for a query, of the user that the config names."""
-        # The hooks below are not given the config.
+        """Return the documents for a query, from the memory of the user in the config.
+
+        Args:
+            input: Query; not empty.
+            config: Config of the call; with a bank, it must name the user.
+            **kwargs: `k` for this call.
+
+        Raises:
+            TitansError: Any error of `TitansMemory.recall`. Examples are `InvalidQueryError` for an empty query,
+                `InvalidTenantError` for a call without a user, and `ClosedMemoryError` after the memory was closed.
+        """
+        # LangChain does not pass the config to the methods below, so the caller is read here.
         return super().invoke(input, config, caller=Caller.of(ensure_config(config)), **kwargs)
 
     @override
     async def ainvoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
-        """`invoke` off the event loop."""
+        """Like `invoke`, without blocking the event loop."""
         return await super().ainvoke(input, config, caller=Caller.of(ensure_config(config)), **kwargs)
 
     @override
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, caller: Caller = NOBODY, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        caller: Caller = ANONYMOUS,
+        k: int | None = None,
     ) -> list[Document]:
         memory = caller.memory(self.memory)
         found = events.recall(memory, query, {"callbacks": run_manager.get_child()}, **self._limits(k))
@@ -98,7 +108,7 @@ class TitansRetriever(BaseRetriever):
         query: str,
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
-        caller: Caller = NOBODY,
+        caller: Caller = ANONYMOUS,
         k: int | None = None,
     ) -> list[Document]:
         memory = await caller.amemory(self.memory)
@@ -144,5 +154,5 @@ def _document(recall: Recall, score: float, confidence: Confidence, tenant: str)
         "speaker": turn.speaker,
         "created_at": turn.at.isoformat() if turn.at else None,
     }
-    metadata.pop(MESSAGE_KEY, None)  # the chat history's own note, of no use to a reader
+    metadata.pop(MESSAGE_KEY, None)  # only `TitansChatMessageHistory` needs it
     return Document(id=recall.id, page_content=recall.text, metadata=metadata)

@@ -1,181 +1,160 @@
-"""Tools with which an agent writes down, looks up and deletes what a user's memory holds."""
+"""Tools with which an agent memorizes, recalls and forgets on behalf of a user."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.prebuilt import ToolRuntime  # noqa: TC002  # LangGraph reads the tools' annotations at run time
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
-from titans_core import TitansError, Turn
-from titans_core.errors import InvalidQueryError, InvalidTenantError
-from titans_core.integration import (
-    CONTENT_DESCRIPTION,
-    FORGET_DESCRIPTION,
-    MEMORIZE_DESCRIPTION,
-    MEMORY_ID_DESCRIPTION,
-    NOTHING_STORED,
-    QUERY_DESCRIPTION,
-    RECALL_DESCRIPTION,
-    TOOL_RECALL_TEMPLATE,
-)
+from titans_core import Turn, integration
 from titans_langchain import events
 from titans_langchain.identity import Caller
-from titans_langchain.messages import jsonable
+from titans_langchain.messages import to_json_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from titans_core import Memorized, Recollection
+    from langchain_core.runnables import RunnableConfig
+
+    from titans_core import Memorized, Recollection, TitansError
     from titans_core.integration import MemorySource
 
-# A graph gives its tools a runtime; called by hand, a tool has the config alone.
-_OUTSIDE: Any = None
+_Answer: TypeAlias = tuple[str, Any]
+"""A text for the model, and the artifact of the tool message."""
 
+# A graph passes its tools a runtime. Outside a graph, a tool has the config only.
+_NO_RUNTIME: Any = None
 
-class _Note(BaseModel):
-    content: str = Field(description=CONTENT_DESCRIPTION)
-
-
-class _Query(BaseModel):
-    query: str = Field(description=QUERY_DESCRIPTION)
-
-
-class _Memory(BaseModel):
-    memory_id: str = Field(description=MEMORY_ID_DESCRIPTION)
+_MemorizeInput = create_model("MemorizeInput", content=(str, Field(description=integration.CONTENT_DESCRIPTION)))
+_RecallInput = create_model("RecallInput", query=(str, Field(description=integration.QUERY_DESCRIPTION)))
+_ForgetInput = create_model("ForgetInput", memory_id=(str, Field(description=integration.MEMORY_ID_DESCRIPTION)))
 
 
 def create_memorize_tool(
-    memory: MemorySource, *, name: str = "memorize", description: str = MEMORIZE_DESCRIPTION
+    memory: MemorySource, *, name: str = "memorize", description: str = integration.MEMORIZE_DESCRIPTION
 ) -> BaseTool:
-    """Make a tool that memorizes one statement of the agent's, for the user whom the run is about.
+    """Make a tool that memorizes one statement of the agent for the user of the run.
 
-    The turn's speaker is "assistant", its session the thread. The message's artifact is the `Memorized`, as JSON
-    values. An error of the memory is told to the model as the tool's answer, without an artifact; but a missing user
-    is raised.
+    The turn's speaker is "assistant" and its session is the thread. The artifact of the tool message is the
+    `Memorized` receipt as JSON values. If the memory raises an error, the model receives its message as the tool's
+    answer, without an artifact. A missing user is raised.
 
-    Usage:
-
-    ```python
-    bank = MemoryBank("memory.db")
-    agent = create_agent(model, tools=[create_memorize_tool(bank), create_recall_tool(bank)])
-    agent.invoke({"messages": "I am allergic to nuts."}, {"configurable": {"user_id": "alice"}})
-    ```
+    Example:
+        ```python
+        bank = MemoryBank("memory.db")
+        agent = create_agent(model, tools=[create_memorize_tool(bank), create_recall_tool(bank)])
+        agent.invoke({"messages": "I am allergic to nuts."}, {"configurable": {"user_id": "alice"}})
+        ```
 
     Args:
-        memory: a bank for many users, or the open memory of one. Stays the caller's to close.
-        name: of the tool, for the model.
-        description: of the tool, for the model.
+        memory: Bank for many users, or the open memory of one user, to write to. The caller closes it.
+        name: Name of the tool, as the model sees it.
+        description: Description of the tool for the model; says what is worth memorizing.
 
     Raises:
-        InvalidTenantError: by the tool, if the run names no user, or another than the memory's.
+        InvalidTenantError: From the tool: the run names no user, or a user whom the memory does not belong to.
     """
 
-    def memorize(content: str, runtime: ToolRuntime = _OUTSIDE) -> tuple[str, Any]:
-        config = ensure_config()
-        caller = Caller.of(config, runtime)
-        with _told_to_the_model():
-            return _receipt(events.memorize(caller.memory(memory), [_note(content, caller)], config))
+    def memorize(content: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
+        config, caller = _current_run(runtime)
+        with integration.errors_for_model(_raise_tool_error):
+            return _memorize_answer(events.memorize(caller.memory(memory), [_note(content, caller)], config))
 
-    async def amemorize(content: str, runtime: ToolRuntime = _OUTSIDE) -> tuple[str, Any]:
-        config = ensure_config()
-        caller = Caller.of(config, runtime)
-        with _told_to_the_model():
-            return _receipt(await events.amemorize(await caller.amemory(memory), [_note(content, caller)], config))
+    async def amemorize(content: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
+        config, caller = _current_run(runtime)
+        with integration.errors_for_model(_raise_tool_error):
+            user_memory = await caller.amemory(memory)
+            return _memorize_answer(await events.amemorize(user_memory, [_note(content, caller)], config))
 
-    return _tool(memorize, amemorize, _Note, name, description)
+    return _make_tool(memorize, amemorize, _MemorizeInput, name, description)
 
 
 def create_recall_tool(
-    memory: MemorySource, *, k: int = 5, name: str = "recall", description: str = RECALL_DESCRIPTION
+    memory: MemorySource, *, k: int = 5, name: str = "recall", description: str = integration.RECALL_DESCRIPTION
 ) -> BaseTool:
     """Make a tool that recalls what a user's memory holds about a query.
 
-    The model is shown a labelled block with each memory's id, or `NOTHING_STORED` under the label `none`; the
-    message's artifact is the whole `Recollection`, which comes back from a checkpoint as a dict. Errors as in
-    `create_memorize_tool`.
+    The model receives a labelled block with the id of each memory, or `NOTHING_STORED` under the label `none`. The
+    artifact of the tool message is the whole `Recollection`; from a checkpoint it comes back as a dict. Errors are
+    handled as in `create_memorize_tool`.
 
-    Usage:
-
-    ```python
-    recall = create_recall_tool(MemoryBank("memory.db"), k=3)
-    recall.invoke({"query": "allergies"}, {"configurable": {"user_id": "alice"}})
-    ```
+    Example:
+        ```python
+        recall = create_recall_tool(MemoryBank("memory.db"), k=3)
+        recall.invoke({"query": "allergies"}, {"configurable": {"user_id": "alice"}})
+        ```
 
     Args:
-        memory: a bank for many users, or the open memory of one. Stays the caller's to close.
-        k: memories at most, >= 1.
-        name: of the tool, for the model.
-        description: of the tool, for the model.
+        memory: Bank for many users, or the open memory of one user, to search. The caller closes it.
+        k: Maximum number of memories, >= 1.
+        name: Name of the tool, as the model sees it.
+        description: Description of the tool for the model; says what a query is.
 
     Raises:
         InvalidQueryError: `k` is below 1.
-        InvalidTenantError: by the tool, if the run names no user, or another than the memory's.
+        InvalidTenantError: From the tool: the run names no user, or a user whom the memory does not belong to.
     """
-    if k < 1:  # here, where a person reads it; in a call the model would
-        raise InvalidQueryError(f"`k` must be at least 1, not {k!r}.")
+    integration.check_recall_count(k)
 
-    def recall(query: str, runtime: ToolRuntime = _OUTSIDE) -> tuple[str, Any]:
-        config = ensure_config()
-        caller = Caller.of(config, runtime)
-        with _told_to_the_model():
-            return _shown(events.recall(caller.memory(memory), query, config, k=k))
+    def recall(query: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
+        config, caller = _current_run(runtime)
+        with integration.errors_for_model(_raise_tool_error):
+            return _recall_answer(events.recall(caller.memory(memory), query, config, k=k))
 
-    async def arecall(query: str, runtime: ToolRuntime = _OUTSIDE) -> tuple[str, Any]:
-        config = ensure_config()
-        caller = Caller.of(config, runtime)
-        with _told_to_the_model():
-            return _shown(await events.arecall(await caller.amemory(memory), query, config, k=k))
+    async def arecall(query: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
+        config, caller = _current_run(runtime)
+        with integration.errors_for_model(_raise_tool_error):
+            return _recall_answer(await events.arecall(await caller.amemory(memory), query, config, k=k))
 
-    return _tool(recall, arecall, _Query, name, description)
+    return _make_tool(recall, arecall, _RecallInput, name, description)
 
 
 def create_forget_tool(
-    memory: MemorySource, *, name: str = "forget", description: str = FORGET_DESCRIPTION
+    memory: MemorySource, *, name: str = "forget", description: str = integration.FORGET_DESCRIPTION
 ) -> BaseTool:
-    """Make a tool that deletes one turn of a user's memory by its id, as the recall tool shows it.
+    """Make a tool that deletes one turn of a user's memory by the id that the recall tool shows.
 
-    The message's artifact is the id. Errors as in `create_memorize_tool`; an unknown id is one of them.
+    The artifact of the tool message is the id. Errors are handled as in `create_memorize_tool`; an unknown id is such
+    an error.
 
-    Usage:
-
-    ```python
-    bank = MemoryBank("memory.db")
-    agent = create_agent(model, tools=[create_recall_tool(bank), create_forget_tool(bank)])
-    agent.invoke({"messages": "Forget my old address."}, {"configurable": {"user_id": "alice"}})
-    ```
+    Example:
+        ```python
+        bank = MemoryBank("memory.db")
+        agent = create_agent(model, tools=[create_recall_tool(bank), create_forget_tool(bank)])
+        agent.invoke({"messages": "Forget my old address."}, {"configurable": {"user_id": "alice"}})
+        ```
 
     Args:
-        memory: a bank for many users, or the open memory of one. Stays the caller's to close.
-        name: of the tool, for the model.
-        description: of the tool, for the model.
+        memory: Bank for many users, or the open memory of one user, to delete from. The caller closes it.
+        name: Name of the tool, as the model sees it.
+        description: Description of the tool for the model; says when to delete a memory.
 
     Raises:
-        InvalidTenantError: by the tool, if the run names no user, or another than the memory's.
+        InvalidTenantError: From the tool: the run names no user, or a user whom the memory does not belong to.
     """
 
-    def forget(memory_id: str, runtime: ToolRuntime = _OUTSIDE) -> tuple[str, str]:
-        caller = Caller.of(ensure_config(), runtime)
-        with _told_to_the_model():
+    def forget(memory_id: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
+        _, caller = _current_run(runtime)
+        with integration.errors_for_model(_raise_tool_error):
             caller.memory(memory).forget(memory_id)
-        return f"The memory {memory_id} is forgotten.", memory_id
+        return integration.forget_answer(memory_id), memory_id
 
-    async def aforget(memory_id: str, runtime: ToolRuntime = _OUTSIDE) -> tuple[str, str]:
-        caller = Caller.of(ensure_config(), runtime)
-        with _told_to_the_model():
+    async def aforget(memory_id: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
+        _, caller = _current_run(runtime)
+        with integration.errors_for_model(_raise_tool_error):
             await (await caller.amemory(memory)).aforget(memory_id)
-        return f"The memory {memory_id} is forgotten.", memory_id
+        return integration.forget_answer(memory_id), memory_id
 
-    return _tool(forget, aforget, _Memory, name, description)
+    return _make_tool(forget, aforget, _ForgetInput, name, description)
 
 
-def _tool(
+def _make_tool(
     func: Callable[..., Any], coroutine: Callable[..., Any], arguments: type[BaseModel], name: str, description: str
 ) -> BaseTool:
-    # The schema is given, not read from the function: what a graph injects is neither shown to a model nor validated.
+    # LangChain must not derive the schema from the function: the model must not see or set what a graph injects.
     return StructuredTool.from_function(
         func,
         coroutine,
@@ -187,25 +166,23 @@ def _tool(
     )
 
 
-@contextmanager
-def _told_to_the_model() -> Iterator[None]:
-    """Let the model read what went wrong; whose memory it is, it can neither know nor mend."""
-    try:
-        yield
-    except InvalidTenantError:
-        raise
-    except TitansError as error:
-        raise ToolException(str(error)) from error
+def _current_run(runtime: Any) -> tuple[RunnableConfig, Caller]:
+    config = ensure_config()
+    return config, Caller.of(config, runtime)
+
+
+def _raise_tool_error(error: TitansError) -> NoReturn:
+    raise ToolException(str(error)) from error
 
 
 def _note(content: str, caller: Caller) -> Turn:
     return Turn(content, speaker="assistant", session=caller.thread)
 
 
-def _receipt(receipts: list[Memorized]) -> tuple[str, Any]:
+def _memorize_answer(receipts: list[Memorized]) -> _Answer:
     [receipt] = receipts
-    return f"Memorized under the id {receipt.id}.", jsonable(receipt)
+    return integration.memorize_answer(receipt), to_json_values(receipt)
 
 
-def _shown(found: Recollection) -> tuple[str, Any]:
-    return found.as_text(TOOL_RECALL_TEMPLATE) or NOTHING_STORED, jsonable(found)
+def _recall_answer(found: Recollection) -> _Answer:
+    return integration.recall_answer(found), to_json_values(found)

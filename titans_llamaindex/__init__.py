@@ -1,13 +1,16 @@
-"""Titans memory for LlamaIndex: docs/llamaindex.md says what to take where.
+"""Titans memory for LlamaIndex. docs/llamaindex.md shows which class fits which application.
 
+`import titans_llamaindex` loads neither torch nor LlamaIndex: each name is imported when it is first used.
+
+Example:
+    ```python
     from titans_core import TitansMemory
     from titans_llamaindex import TitansChatMemory
 
     with TitansMemory.open("memory.db", tenant="alice") as memory:
         chat_memory = TitansChatMemory.from_defaults(memory=memory, session_id="monday")
         engine = SimpleChatEngine.from_defaults(llm=llm, memory=chat_memory)
-
-`import titans_llamaindex` loads neither torch nor LlamaIndex: each name is imported on first use.
+    ```
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a memory does, as events of LlamaIndex's instrumentation: labels and times, never the text."""
+"""Events of LlamaIndex's instrumentation that report what a memory does: labels and times, never texts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
 
-from titans_core import integration
-from titans_core.integration import memorize_event, recall_event
+from titans_core.integration import log_failures, memorize_event, recall_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,18 +17,29 @@ if TYPE_CHECKING:
 
     from titans_core import Memorized, Recollection, TitansMemory, Turn
 
-_DISPATCHER = get_dispatcher("titans_llamaindex")
+_NAME = "titans_llamaindex"  # of the dispatcher and of the logger
+_DISPATCHER = get_dispatcher(_NAME)
 
 
-class TitansRecallEvent(BaseEvent):
-    """A memory was asked.
+class _NamedEvent(BaseEvent):
+    """An event that LlamaIndex shows under the name of its class."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name under which LlamaIndex shows the event."""
+        return cls.__name__
+
+
+class TitansRecallEvent(_NamedEvent):
+    """A memory has answered a query.
 
     Attributes:
-        tenant: whose memory.
-        confidence: the label, "high", "low" or "none".
-        probability: in [0, 1], that the first recall answers; None if the label comes without one.
-        recalls: how many came back.
-        seconds: what it took.
+        tenant: Tenant of the memory.
+        confidence: Label of the answer: "high", "low" or "none".
+        probability: Probability in [0, 1] that the first recall answers the query; None if the label comes without
+            one.
+        recalls: Number of recalls.
+        seconds: Duration of the recall.
     """
 
     tenant: str
@@ -38,20 +48,15 @@ class TitansRecallEvent(BaseEvent):
     recalls: int
     seconds: float
 
-    @classmethod
-    def class_name(cls) -> str:
-        """The name that LlamaIndex knows it by."""
-        return "TitansRecallEvent"
 
-
-class TitansMemorizeEvent(BaseEvent):
-    """Turns were memorized.
+class TitansMemorizeEvent(_NamedEvent):
+    """A memory has memorized turns.
 
     Attributes:
-        tenant: whose memory.
-        turns: how many.
-        surprise: in [0, 1], the mean of theirs.
-        seconds: what it took.
+        tenant: Tenant of the memory.
+        turns: Number of turns, >= 1.
+        surprise: Mean surprise of the turns, in [0, 1].
+        seconds: Duration of the call.
     """
 
     tenant: str
@@ -59,74 +64,75 @@ class TitansMemorizeEvent(BaseEvent):
     surprise: float
     seconds: float
 
-    @classmethod
-    def class_name(cls) -> str:
-        """The name that LlamaIndex knows it by."""
-        return "TitansMemorizeEvent"
 
-
-class TitansFailureEvent(BaseEvent):
-    """A memory failed, and the conversation went on without it.
+class TitansFailureEvent(_NamedEvent):
+    """A memory has failed, and the conversation continues without it.
 
     Attributes:
-        what: it was to do, "recall" or "memorize".
-        error: the class of the error.
+        what: The operation that failed: "recall" or "memorize".
+        error: Name of the error's class.
     """
 
     what: str
     error: str
 
-    @classmethod
-    def class_name(cls) -> str:
-        """The name that LlamaIndex knows it by."""
-        return "TitansFailureEvent"
-
 
 def recall(memory: TitansMemory, query: str, **limits: Any) -> Recollection:
-    """`memory.recall`, told to the dispatcher."""
+    """Call `memory.recall` and send a `TitansRecallEvent`.
+
+    Args:
+        memory: Memory to search.
+        query: Query text.
+        **limits: Options of `TitansMemory.recall`.
+    """
     start = time.perf_counter()
-    return _recalled(memory, memory.recall(query, **limits), start)
+    return _send_recall(memory, memory.recall(query, **limits), start)
 
 
 async def arecall(memory: TitansMemory, query: str, **limits: Any) -> Recollection:
-    """`recall` off the event loop."""
+    """Like `recall`, without blocking the event loop."""
     start = time.perf_counter()
-    return _recalled(memory, await memory.arecall(query, **limits), start)
+    return _send_recall(memory, await memory.arecall(query, **limits), start)
 
 
 def memorize(memory: TitansMemory, turns: Sequence[Turn]) -> list[Memorized]:
-    """`memory.memorize_many`, told to the dispatcher."""
+    """Call `memory.memorize_many` and send a `TitansMemorizeEvent`.
+
+    Args:
+        memory: Memory to write to.
+        turns: Turns to memorize. Without turns, no event is sent.
+    """
     start = time.perf_counter()
-    return _memorized(memory, memory.memorize_many(turns), start)
+    return _send_memorize(memory, memory.memorize_many(turns), start)
 
 
 async def amemorize(memory: TitansMemory, turns: Sequence[Turn]) -> list[Memorized]:
-    """`memorize` off the event loop."""
+    """Like `memorize`, without blocking the event loop."""
     start = time.perf_counter()
-    return _memorized(memory, await memory.amemorize_many(turns), start)
+    return _send_memorize(memory, await memory.amemorize_many(turns), start)
 
 
-def log_failures(what: str, *, raise_errors: bool) -> AbstractContextManager[None]:
-    """Log and tell whatever fails inside: the conversation goes on without the memory.
+def report_failures(what: str, *, raise_errors: bool) -> AbstractContextManager[None]:
+    """Log an error of the enclosed block and send a `TitansFailureEvent`, so that the conversation can continue.
 
     Args:
-        what: the memory was to do.
-        raise_errors: whether to raise it instead.
+        what: The operation inside the block: "recall" or "memorize".
+        raise_errors: Whether to raise the error instead. An `InvalidTenantError` is always raised.
     """
-    but = (Exception,) if raise_errors else ()
-    return integration.log_failures(what, *but, logger="titans_llamaindex", tell=partial(_failed, what))
+    raised = (Exception,) if raise_errors else ()
+    return log_failures(what, *raised, logger=_NAME, tell=partial(_send_failure, what))
 
 
-def _failed(what: str, error: Exception) -> None:
+def _send_failure(what: str, error: Exception) -> None:
     _DISPATCHER.event(TitansFailureEvent(what=what, error=type(error).__name__))
 
 
-def _recalled(memory: TitansMemory, found: Recollection, start: float) -> Recollection:
+def _send_recall(memory: TitansMemory, found: Recollection, start: float) -> Recollection:
     _DISPATCHER.event(TitansRecallEvent(**recall_event(memory, found, start)))
     return found
 
 
-def _memorized(memory: TitansMemory, receipts: list[Memorized], start: float) -> list[Memorized]:
+def _send_memorize(memory: TitansMemory, receipts: list[Memorized], start: float) -> list[Memorized]:
     if receipts:
         _DISPATCHER.event(TitansMemorizeEvent(**memorize_event(memory, receipts, start)))
     return receipts

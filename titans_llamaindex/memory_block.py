@@ -1,8 +1,8 @@
-"""A memory as a block of LlamaIndex's `Memory`, and a `Memory` that lets it learn every turn."""
+"""A memory as a block of LlamaIndex's `Memory`, and a `Memory` whose blocks learn every message."""
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003  # pydantic reads it
+from collections.abc import Callable  # noqa: TC003  # pydantic reads the fields' types at run time
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
@@ -11,54 +11,50 @@ from llama_index.core.memory import BaseMemoryBlock, Memory
 from llama_index.core.utils import get_tokenizer
 
 from titans_llamaindex import events
-from titans_llamaindex.messages import said_in, turn_of, unseen
+from titans_llamaindex.messages import drop_stored, text_of, to_turn
 from titans_llamaindex.owner import Owner
 
 if TYPE_CHECKING:
     from titans_core import Turn
     from titans_core.integration import MemorySource
 
-_END = "\n</memory>"  # of a block of recalls
-_NEXT = "\n- "  # before each recall in it; lines of a stored text are indented
+_BLOCK_END = "\n</memory>"
+_RECALL_START = "\n- "  # unambiguous, because the further lines of a stored text are indented
 
 
 class TitansMemoryBlock(BaseMemoryBlock[str]):
     """A block that recalls for the user's last message, and memorizes what leaves the short-term memory.
 
-    Usage:
+    The content of the block is a labelled list of recalls, without the texts of the present conversation. It is "" if
+    the memory holds nothing relevant. The block memorizes messages under the session of the `Memory`, unless the
+    session already contains them.
 
-    ```python
-    block = TitansMemoryBlock(MemoryBank("memory.db"), user_id="alice")
-    memory = LearningMemory.from_defaults(session_id="monday", memory_blocks=[block])
-    SimpleChatEngine.from_defaults(llm=llm, memory=memory)
-    ```
+    `Memory` hands over only the messages that exceed its `token_limit` (21000 tokens of messages by default), so that
+    it learns nothing from a short conversation. `LearningMemory` hands over every message at once.
 
-    What it gives is a labelled block of recalls, without what the conversation at hand holds, or "" if nothing
-    relevant is known. What it is given it memorizes under the `Memory`'s session, unless the session has it already.
+    A block belongs to one user. Several `Memory` objects of one user, each with a session of its own, may share a
+    block. Each further user needs another block.
 
-    `Memory` gives its blocks only what overflows its `token_limit` (21000 tokens by default, of messages), so that of
-    a short conversation nothing is learned. `LearningMemory` gives this block every message at once.
-
-    A block is one user's. `Memory` objects of one user, each with a session of its own, may share it; another user
-    needs another block.
-
-    A memory that fails is logged as a warning of the logger "titans_llamaindex" and told as a `TitansFailureEvent`;
-    the conversation goes on without it.
-
-    Args:
-        memory: a bank for many users, or the open memory of one; stays the caller's to close.
+    If the memory fails, the logger "titans_llamaindex" logs a warning, a `TitansFailureEvent` is sent, and the
+    conversation continues without the memory.
 
     Attributes:
-        name: of the tag around the block in the prompt.
-        priority: 0 is never truncated; from 1 on, the recalls with the lowest scores are dropped first.
-        user_id: whose memory; a bank needs it.
-        k: recalls at most, >= 1.
-        min_confidence: "high" recalls only what can be trusted, "low" also what may be relevant, under that label.
-        raise_errors: whether a memory that fails raises.
-        tokenizer_fn: text to tokens, for truncating; the `Memory`'s own.
+        name: Name of the tag around the block in the prompt.
+        priority: 0 for a block that is never truncated. From 1 on, the recalls with the lowest scores are dropped
+            first.
+        user_id: Id of the user; required with a bank.
+        k: Maximum number of recalls, >= 1.
+        min_confidence: "high" recalls only under that label; "low" also recalls what may be relevant, under that label.
+        raise_errors: Whether an error of the memory is raised.
+        tokenizer_fn: Splits a text into tokens, which are counted for truncation. The default is the tokenizer of
+            `Memory`.
 
-    Raises:
-        InvalidTenantError: the user is missing, or another than the memory's.
+    Example:
+        ```python
+        block = TitansMemoryBlock(MemoryBank("memory.db"), user_id="alice")
+        memory = LearningMemory.from_defaults(session_id="monday", memory_blocks=[block])
+        SimpleChatEngine.from_defaults(llm=llm, memory=memory)
+        ```
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -74,19 +70,29 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
     _owner: Owner = PrivateAttr()
 
     def __init__(self, memory: MemorySource, **data: Any) -> None:
+        """Make a block over the memory of one user.
+
+        Args:
+            memory: Bank for many users, or the open memory of one user. The caller closes it.
+            **data: Attributes of the class.
+
+        Raises:
+            InvalidTenantError: The user is missing, or the memory belongs to another user.
+            ValueError: An attribute is unknown or out of range.
+        """
         super().__init__(**data)
         self._owner = Owner(memory, self.user_id)
 
     async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
         messages = messages or []
-        asked = block_kwargs.get("input") or next((said for said in reversed(messages) if _is_users(said)), "")
-        query = (asked if isinstance(asked, str) else said_in(asked)).strip()
+        question = block_kwargs.get("input") or next(filter(_is_from_user, reversed(messages)), "")
+        query = (question if isinstance(question, str) else text_of(question)).strip()
         if not query:
             return ""
-        known = [query, *filter(None, map(said_in, messages))]
-        with events.log_failures("recall", raise_errors=self.raise_errors):
+        excluded_texts = [query, *filter(None, map(text_of, messages))]
+        with events.report_failures("recall", raise_errors=self.raise_errors):
             memory = await self._owner.amemory()
-            found = await events.arecall(memory, query, k=self.k, except_texts=known)
+            found = await events.arecall(memory, query, k=self.k, except_texts=excluded_texts)
             if found.reaches(self.min_confidence):
                 return found.as_text()
         return ""
@@ -94,91 +100,118 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
     async def aput(
         self, messages: list[ChatMessage], from_short_term_memory: bool = False, session_id: str | None = None
     ) -> None:
-        """Memorize what the user and the assistant say, unless the session has it already.
+        """Memorize the messages of user and assistant, unless the session already contains them.
 
         Args:
-            messages: left as they are; LlamaIndex's own blocks write the session into them, and take it out again.
-            from_short_term_memory: whether they were pushed out of it.
-            session_id: the session; without it the one that is written into the first message, if there is one.
+            messages: Messages to memorize; not changed.
+            from_short_term_memory: Whether the messages were pushed out of the short-term memory.
+            session_id: Id of the session. None for the id that LlamaIndex's blocks write into the first message, if
+                there is one.
         """
         if not messages or (from_short_term_memory and not self.accept_short_term_memory):
             return
         session = session_id or messages[0].additional_kwargs.get("session_id")
-        with events.log_failures("memorize", raise_errors=self.raise_errors):
+        with events.report_failures("memorize", raise_errors=self.raise_errors):
             memory = await self._owner.amemory()
             stored = await memory.aturns(session=session)
-            await events.amemorize(memory, unseen(_turns(messages, session), stored))
+            await events.amemorize(memory, drop_stored(_to_turns(messages, session), stored))
 
     async def _aput(self, messages: list[ChatMessage]) -> None:
         await self.aput(messages)
 
     async def alearn(self, messages: list[ChatMessage], session_id: str) -> None:
-        """Memorize what was just said, even if it was said before in this session.
+        """Memorize the messages of user and assistant, even if the session already contains them.
 
         Args:
-            messages: left as they are.
-            session_id: the session.
+            messages: New messages; not changed.
+            session_id: Id of the session.
         """
-        with events.log_failures("memorize", raise_errors=self.raise_errors):
-            await events.amemorize(await self._owner.amemory(), _turns(messages, session_id))
+        with events.report_failures("memorize", raise_errors=self.raise_errors):
+            await events.amemorize(await self._owner.amemory(), _to_turns(messages, session_id))
 
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
         """Drop the recalls with the lowest scores until the block is short enough.
 
         Args:
-            content: what `aget` gave.
-            tokens_to_truncate: so many at least.
+            content: Content of the block, as `aget` returned it.
+            tokens_to_truncate: Minimum number of tokens to drop, >= 1.
 
         Returns:
-            The block with what is left, or None if not even the best recall fits.
+            The shortened block, or None if not even the best recall fits.
         """
-        if not content:  # `Memory` asks for a block that gave nothing, too
+        if not content:  # `Memory` also truncates a block without content
             return None
         limit = len(self.tokenizer_fn(content)) - tokens_to_truncate
-        head, *recalls = content.removesuffix(_END).split(_NEXT)
-        shorter = (_NEXT.join([head, *recalls[:kept]]) + _END for kept in range(len(recalls) - 1, 0, -1))
+        head, *recalls = content.removesuffix(_BLOCK_END).split(_RECALL_START)
+        shorter = (_RECALL_START.join([head, *recalls[:n]]) + _BLOCK_END for n in range(len(recalls) - 1, 0, -1))
         return next((block for block in shorter if len(self.tokenizer_fn(block)) <= limit), None)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # Workflows copy their state with all that is in it; this must stay the block of the one memory.
+        # Workflows copy their whole state. A copy of the block would be a second block over the same memory.
         return self
 
 
 class LearningMemory(Memory):
-    """LlamaIndex's `Memory`, whose Titans blocks learn each message as it is put, not only what overflows.
+    """LlamaIndex's `Memory`, whose Titans blocks learn each message at once, not only messages that overflow.
 
-    All else is as in `Memory`, with two additions: a history that is set is learned as far as the session does not
-    have it yet, and a question may be given to `get` as a message, which `Memory` would not show its blocks.
+    Two further differences to `Memory`: the blocks learn the messages of a replaced history that are new to the
+    session, and the question for `get` may be a message, which `Memory` would not pass to its blocks.
+
+    Example:
+        ```python
+        block = TitansMemoryBlock(MemoryBank("memory.db"), user_id="alice")
+        memory = LearningMemory.from_defaults(session_id="monday", memory_blocks=[block])
+        await memory.aput(ChatMessage("I am allergic to nuts.", role="user"))
+        ```
     """
 
     @classmethod
     def class_name(cls) -> str:
-        """The name that LlamaIndex knows it by."""
+        """Return the name under which LlamaIndex knows the class."""
         return "LearningMemory"
 
     @classmethod
-    def from_defaults(  # type: ignore[override]  # the other options are Memory's, and stay so
+    def from_defaults(  # type: ignore[override]  # `**options` are the other options of `Memory`
         cls, session_id: str | None = None, chat_history: list[ChatMessage] | None = None, **options: Any
     ) -> Self:
-        """Build it as `Memory.from_defaults` does; what of the history is new to the session is learned."""
-        made = cast("Self", super().from_defaults(session_id, **options))
+        """Build a memory like `Memory.from_defaults`, and learn the messages that are new to the session.
+
+        Args:
+            session_id: Id of the session; None for a new id.
+            chat_history: Messages with which the conversation begins.
+            **options: Options of `Memory.from_defaults`.
+        """
+        memory = cast("Self", super().from_defaults(session_id, **options))
         if chat_history:
-            made.set(chat_history)
-        return made
+            memory.set(chat_history)
+        return memory
 
     async def aput(self, message: ChatMessage) -> None:
-        """Learn a message and add it."""
+        """Learn a message and add it to the conversation.
+
+        Args:
+            message: Message of any role.
+        """
         await self._alearn([message])
         await super().aput(message)
 
     async def aput_messages(self, messages: list[ChatMessage]) -> None:
-        """Learn messages and add them."""
-        await self._alearn(messages)  # first: what overflows at once must be known as learned
+        """Learn messages and add them to the conversation.
+
+        Args:
+            messages: Messages of any role, oldest first; at least one.
+        """
+        # Learn first: a message that overflows at once must already be in the session.
+        await self._alearn(messages)
         await super().aput_messages(messages)
 
     async def aset(self, messages: list[ChatMessage]) -> None:
-        """Replace the history; what of it is new to the session is learned."""
-        for block in self._learners():
+        """Replace the conversation, and learn the messages that are new to the session.
+
+        Args:
+            messages: The new conversation, oldest first.
+        """
+        for block in self._titans_blocks():
             await block.aput(messages, session_id=self.session_id)
         await super().aset(messages)
 
@@ -187,20 +220,25 @@ class LearningMemory(Memory):
         input: str | ChatMessage | None = None,  # noqa: A002  # LlamaIndex's name
         **block_kwargs: Any,
     ) -> list[ChatMessage]:
-        """The messages, with what the blocks recall for the question."""
-        return await super().aget(said_in(input) if isinstance(input, ChatMessage) else input, **block_kwargs)
+        """Return the messages of the conversation, with the content of the blocks.
+
+        Args:
+            input: The question to recall for; None for the last user message.
+            **block_kwargs: Further arguments for the blocks.
+        """
+        return await super().aget(text_of(input) if isinstance(input, ChatMessage) else input, **block_kwargs)
 
     async def _alearn(self, messages: list[ChatMessage]) -> None:
-        for block in self._learners():
+        for block in self._titans_blocks():
             await block.alearn(messages, self.session_id)
 
-    def _learners(self) -> list[TitansMemoryBlock]:
+    def _titans_blocks(self) -> list[TitansMemoryBlock]:
         return [block for block in self.memory_blocks if isinstance(block, TitansMemoryBlock)]
 
 
-def _is_users(message: ChatMessage) -> bool:
+def _is_from_user(message: ChatMessage) -> bool:
     return message.role == MessageRole.USER
 
 
-def _turns(messages: list[ChatMessage], session: str | None) -> list[Turn]:
-    return [turn for message in messages if (turn := turn_of(message, session))]
+def _to_turns(messages: list[ChatMessage], session: str | None) -> list[Turn]:
+    return [turn for message in messages if (turn := to_turn(message, session))]

@@ -1,4 +1,4 @@
-"""Translates chat messages to turns, recalls to chat messages, a history to what fits into a prompt."""
+"""Conversion of messages to turns and of recalls to text, and the part of a history that fits into a prompt."""
 
 from __future__ import annotations
 
@@ -17,83 +17,97 @@ if TYPE_CHECKING:
 
     from titans_core import Recollection
 
-ROLES = ("user", "assistant")
-"""Whose messages are memorized unless something else is asked for."""
+DEFAULT_ROLES = ("user", "assistant")
+"""Roles whose messages are memorized by default."""
 
-_ASSISTANTS = frozenset({MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL})
-_ANSWERS = _ASSISTANTS | {MessageRole.TOOL, MessageRole.FUNCTION}
+_ASSISTANT_ROLES = frozenset({MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL})
+_TOOL_ROLES = frozenset({MessageRole.TOOL, MessageRole.FUNCTION})
+_RESPONSE_ROLES = _ASSISTANT_ROLES | _TOOL_ROLES
+
+# The final message of a ReAct agent: its reasoning, then its answer.
+_REACT_ANSWER = re.compile(r"\AThought:.*^Answer:(.*)\Z", re.DOTALL | re.MULTILINE)
 
 
-# What a ReAct agent puts as its answer: its reasoning, and what it then says.
-_REASONED = re.compile(r"\AThought:.*^Answer:(.*)\Z", re.DOTALL | re.MULTILINE)
-
-
-def said_in(message: ChatMessage) -> str:
-    """What a message says in words; of a ReAct agent's answer what it says after its reasoning."""
+def text_of(message: ChatMessage) -> str:
+    """Return the text of a message. If a ReAct agent wrote it, the text is the answer without the reasoning."""
     text = message.content or ""
-    reasoned = _REASONED.match(text) if message.role in _ASSISTANTS else None
-    return reasoned[1].strip() if reasoned else text
+    answer = _REACT_ANSWER.match(text) if message.role in _ASSISTANT_ROLES else None
+    return answer[1].strip() if answer else text
 
 
-def turn_of(message: ChatMessage, session: str | None, roles: Collection[str] = ROLES) -> Turn | None:
-    """The turn to memorize, or None: only what is said in words, by these roles, is memorized."""
-    text, role = said_in(message), _role(message)
+def to_turn(message: ChatMessage, session: str | None, roles: Collection[str] = DEFAULT_ROLES) -> Turn | None:
+    """Convert a message to a turn.
+
+    Args:
+        message: Message to convert.
+        session: Id of the session, or None.
+        roles: Roles to convert, of "user", "assistant" and "tool".
+
+    Returns:
+        The turn, or None if the message has no text or another role.
+    """
+    text, role = text_of(message), _role_of(message)
     return Turn(text, speaker=role, session=session) if role in roles and text.strip() else None
 
 
-def _role(message: ChatMessage) -> str:
-    if message.role in _ASSISTANTS:
+def _role_of(message: ChatMessage) -> str:
+    if message.role in _ASSISTANT_ROLES:
         return "assistant"
-    return "tool" if message.role in _ANSWERS else str(message.role.value)
+    return "tool" if message.role in _TOOL_ROLES else str(message.role.value)
 
 
-def unseen(turns: Iterable[Turn], stored: Iterable[Turn]) -> list[Turn]:
-    """Those turns that are not stored yet; one said n times is new as often as it is stored less than that."""
-    seen = Counter((turn.speaker, turn.text) for turn in stored)
-    new = []
-    for turn in turns:
-        said = (turn.speaker, turn.text)
-        seen[said] -= 1
-        if seen[said] < 0:
-            new.append(turn)
-    return new
-
-
-def window(messages: Sequence[ChatMessage], limit: int, count: Callable[[ChatMessage], int]) -> list[ChatMessage]:
-    """The newest messages that fit, the oldest dropped first.
-
-    What is left after dropping never begins with an answer or a tool's result, so that a tool call and its
-    result stay together. It holds at least the last message of another kind and all that follows it, even
-    if that is too long: then the model can say so.
+def drop_stored(turns: Iterable[Turn], stored: Iterable[Turn]) -> list[Turn]:
+    """Return the turns that are not stored yet.
 
     Args:
-        messages: the conversation, oldest first.
-        limit: tokens that the messages may have together.
-        count: the tokens of one message.
+        turns: Turns of a conversation, oldest first.
+        stored: Stored turns of the session. A turn that is said three times and stored once is returned twice.
+    """
+    stored_counts = Counter((turn.speaker, turn.text) for turn in stored)
+    new_turns = []
+    for turn in turns:
+        key = (turn.speaker, turn.text)
+        stored_counts[key] -= 1
+        if stored_counts[key] < 0:
+            new_turns.append(turn)
+    return new_turns
+
+
+def trim_history(messages: Sequence[ChatMessage], limit: int, count: Callable[[ChatMessage], int]) -> list[ChatMessage]:
+    """Return the newest messages that fit into a limit.
+
+    A trimmed history never begins with an answer or with a tool's result, so that a tool call and its result stay
+    together. It holds at least the last message of another role and all messages after it, even if they exceed the
+    limit: then the model can report the excess.
+
+    Args:
+        messages: The conversation, oldest first.
+        limit: Maximum number of tokens of all returned messages together.
+        count: Returns the number of tokens of one message.
     """
     start = tokens = 0
     for index in reversed(range(len(messages))):
         tokens += count(messages[index])
         if tokens > limit and start:
             return list(messages[start:])
-        if messages[index].role not in _ANSWERS:
+        if messages[index].role not in _RESPONSE_ROLES:
             start = index
     return list(messages)
 
 
-def words(message: ChatMessage) -> str:
-    """What of a message costs tokens: its text and its tool calls."""
+def counted_text(message: ChatMessage) -> str:
+    """Return the text whose tokens a message costs: its content and its tool calls."""
     calls = (block for block in message.blocks if isinstance(block, ToolCallBlock))
     return " ".join([message.content or "", *(f"{call.tool_name} {call.tool_kwargs}" for call in calls)])
 
 
-def quote(found: Recollection, fits: Callable[[str], bool], template: str = RECALL_TEMPLATE) -> str:
-    """The recalls as one labelled block of text, safe in a template.
+def format_recalls(found: Recollection, fits: Callable[[str], bool], template: str = RECALL_TEMPLATE) -> str:
+    """Format recalls as one labelled block of text that is safe in a prompt template.
 
     Args:
-        found: recalls under a label.
-        fits: whether a block is short enough; recalls are left out from the end until it is.
-        template: for one recall, see `Recollection.as_text`.
+        found: Result of the recall.
+        fits: Returns whether a block is short enough. The last recalls are left out until the block fits.
+        template: Template for one recall, see `Recollection.as_text`.
 
     Returns:
         The block, or "" if not even the best recall fits.
@@ -102,21 +116,24 @@ def quote(found: Recollection, fits: Callable[[str], bool], template: str = RECA
     return next((block for block in blocks if fits(block)), "")
 
 
-def insert(messages: list[ChatMessage], block: str, *, asks_next: bool) -> list[ChatMessage]:
-    """Put a block of recalls where a strict chat template accepts it.
+def insert_block(messages: list[ChatMessage], block: str, *, question_follows: bool) -> list[ChatMessage]:
+    """Insert a block of recalls where a strict chat template accepts it.
 
-    Such templates take one system message, which the engine may add itself, and then user and assistant by
-    turns. So the block goes into the user message with the question. The context engines add the question
-    only after they have asked for the history; an earlier question would be the wrong place, so for them
-    the block becomes an exchange of its own at the end.
+    Strict templates accept one system message, which the engine may add itself, and after it user and assistant
+    messages in alternation. Therefore the block goes into the user message with the question. The context engines add
+    the question only after they have read the history. For them, the last user message in the history is an earlier
+    question, so the block becomes an exchange of its own at the end.
 
     Args:
-        messages: the history; changed in place.
-        block: what `quote` made.
-        asks_next: the caller names a question that is not in the history if that ends with an answer.
+        messages: The history; changed in place.
+        block: Result of `format_recalls`.
+        question_follows: Whether the caller adds the question later, if the history ends with an answer.
+
+    Returns:
+        The list that was passed.
     """
-    question = next((said for said in reversed(messages) if said.role == MessageRole.USER), None)
-    if question is None or (asks_next and _is_answer(messages[-1])):
+    question = next((message for message in reversed(messages) if message.role == MessageRole.USER), None)
+    if question is None or (question_follows and _is_answer(messages[-1])):
         messages.append(ChatMessage(block, role=MessageRole.USER))
         messages.append(ChatMessage("I will keep that in mind.", role=MessageRole.ASSISTANT))
     else:
@@ -125,5 +142,6 @@ def insert(messages: list[ChatMessage], block: str, *, asks_next: bool) -> list[
 
 
 def _is_answer(message: ChatMessage) -> bool:
-    calls = any(isinstance(block, ToolCallBlock) for block in message.blocks)
-    return message.role in _ASSISTANTS and not calls and not message.additional_kwargs.get("tool_calls")
+    has_call_block = any(isinstance(block, ToolCallBlock) for block in message.blocks)
+    has_calls = has_call_block or bool(message.additional_kwargs.get("tool_calls"))
+    return message.role in _ASSISTANT_ROLES and not has_calls

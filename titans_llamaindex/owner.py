@@ -1,4 +1,4 @@
-"""Whose memory a retriever, a block or a tool uses."""
+"""The memory that a retriever, a block or a tool works for."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ if TYPE_CHECKING:
     from titans_core import TitansMemory
     from titans_core.integration import MemorySource
 
-
-MISSING = "A MemoryBank has many users: pass user_id=…."
-"""What is said if nobody is named."""
+_NO_USER = "A MemoryBank has many users: pass user_id=…."
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose memory is used, settled before its first use.
+    """The user whose memory is used. A missing or wrong user is refused when the object is made.
 
     Attributes:
-        source: a bank for many users, or the open memory of one.
-        user: the user's id; a bank needs it.
+        source: Bank for many users, or the open memory of one user.
+        user: Id of the user; required with a bank.
 
     Raises:
-        InvalidTenantError: the user is missing, or another than the memory's.
+        InvalidTenantError: The user is missing, or the memory belongs to another user.
     """
 
     source: MemorySource
     user: str | None
 
     def __post_init__(self) -> None:
-        # A bank's user is opened by the first call, which can leave the event loop; all else is known already.
+        # The first call opens the memory of a bank's user, because a call can leave the event loop. Everything else
+        # can be checked now.
         if self.user is None or isinstance(self.source.tenant, str):
             self.memory()
 
     def memory(self) -> TitansMemory:
-        """The user's memory. Opens it if it must; use `amemory` on an event loop.
+        """Return the user's memory. May open a file; on an event loop use `amemory`.
 
         Raises:
-            InvalidTenantError: the user's id is no usable text.
-            StorageError: the memory cannot be opened.
+            InvalidTenantError: The user's id is not a usable text.
+            StorageError: The memory cannot be opened.
         """
-        return resolve_memory(self.source, self.user, missing=MISSING)
+        return resolve_memory(self.source, self.user, missing=_NO_USER)
 
     async def amemory(self) -> TitansMemory:
-        """`memory` off the event loop."""
+        """Like `memory`, without blocking the event loop."""
         return await asyncio.to_thread(self.memory)

@@ -1,4 +1,4 @@
-"""Keeps of retrieved nodes those that can be trusted."""
+"""A filter that keeps only retrieved nodes with a sufficient confidence."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore, QueryBundle
 
-_BELOW = {"high": ("low", "none"), "low": ("none",)}
+_LABELS_BELOW = {"high": ("low", "none"), "low": ("none",)}
 
 
 class ConfidencePostprocessor(BaseNodePostprocessor):
-    """Drops recalls whose label is too low; whatever else was retrieved passes unchanged.
+    """Drops recalls whose label is too low. All other nodes pass unchanged.
 
-    A recall is told by the label under `confidence` in its metadata, as `TitansRetriever` writes it. A node without
-    that key, or with another value under it, comes from elsewhere: nothing is known about it here.
-
-    Usage:
-
-    ```python
-    engine = RetrieverQueryEngine.from_args(
-        QueryFusionRetriever([TitansRetriever(memory), documents], num_queries=1, llm=llm),
-        llm=llm,
-        node_postprocessors=[ConfidencePostprocessor()],
-    )
-    ```
+    `TitansRetriever` writes the label of a recall into the node's metadata, under the key `confidence`. A node without
+    this key, or with another value under it, is not a recall of a memory, so that nothing is known about it.
 
     Attributes:
-        min_confidence: "high" keeps only recalls under that label, "low" also those that may be relevant.
+        min_confidence: "high" keeps only recalls under that label; "low" also keeps recalls that may be relevant.
+
+    Example:
+        ```python
+        engine = RetrieverQueryEngine.from_args(
+            QueryFusionRetriever([TitansRetriever(memory), documents], num_queries=1, llm=llm),
+            llm=llm,
+            node_postprocessors=[ConfidencePostprocessor()],
+        )
+        ```
     """
 
     min_confidence: Literal["high", "low"] = "high"
 
     @classmethod
     def class_name(cls) -> str:
-        """The name that LlamaIndex saves it under."""
+        """Return the name under which LlamaIndex saves the class."""
         return "ConfidencePostprocessor"
 
     def _postprocess_nodes(
         self,
         nodes: list[NodeWithScore],
-        query_bundle: QueryBundle | None = None,  # noqa: ARG002  # the label is of the query already
+        query_bundle: QueryBundle | None = None,  # noqa: ARG002  # the label already refers to the query
     ) -> list[NodeWithScore]:
-        return [node for node in nodes if node.metadata.get("confidence") not in _BELOW[self.min_confidence]]
+        dropped_labels = _LABELS_BELOW[self.min_confidence]
+        return [node for node in nodes if node.metadata.get("confidence") not in dropped_labels]

@@ -1,15 +1,15 @@
-"""One `get` of a chat memory: what to recall for, and what to give to the model."""
+"""One `get` of a chat memory: the query to recall for, and the messages for the model."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from titans_llamaindex.messages import insert, quote, said_in, window, words
+from titans_llamaindex.messages import counted_text, format_recalls, insert_block, text_of, trim_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,66 +17,88 @@ if TYPE_CHECKING:
     from titans_core import Recollection
 
 _RECALL_SHARE = 0.25
-"""What recalls may take of the tokens, at most."""
+"""Maximum share of the tokens that recalls take, unless the application sets a limit."""
+
+
+class CachedRecall(NamedTuple):
+    """The recollection for a question, kept until something else is said.
+
+    A question that is memorized changes the result of its own recall, because its words are no longer new to the
+    memory. Simple engines and agents put the question before they get the history. Therefore the recall happens before
+    the question is memorized. Agents get the history several times for one question.
+
+    Attributes:
+        query: The question.
+        version: Version of the memory; includes the question's own turn once that is memorized.
+        found: Result of the recall.
+    """
+
+    query: str
+    version: tuple[int, int]
+    found: Recollection
 
 
 @dataclass(frozen=True)
 class Request:
-    """A question to a conversation, as it is now.
+    """A question to a conversation in its present state.
 
     Attributes:
-        history: the whole conversation; not changed.
-        question: what the caller named; None for the last user message.
-        room: tokens for history and recalls together, >= 0.
-        tokenizer: text to tokens, for counting.
-        budget: of the room, for recalls; None for a quarter.
-        template: for one recall.
+        history: The whole conversation; not changed.
+        question: The question that the caller passed; None for the last user message.
+        token_limit: Maximum number of tokens of history and recalls together, >= 0.
+        tokenizer: Splits a text into tokens, which are counted.
+        recall_token_limit: Maximum number of tokens of the recalls, within `token_limit`; None for a quarter.
+        template: Template for one recall.
     """
 
     history: list[ChatMessage]
     question: str | ChatMessage | None
-    room: int
+    token_limit: int
     tokenizer: Callable[[str], list[Any]]
-    budget: int | None
+    recall_token_limit: int | None
     template: str
 
     @cached_property
     def query(self) -> str:
-        """What to recall for; "" for nothing."""
+        """The text to recall for, or "" if there is no question."""
         question = self.question
         if question is None:
-            question = next((said for said in reversed(self.history) if said.role == MessageRole.USER), "")
+            question = next((message for message in reversed(self.history) if message.role == MessageRole.USER), "")
         return (question if isinstance(question, str) else question.content or "").strip()
 
     @cached_property
-    def known(self) -> list[str]:
-        """Texts that must not be recalled: the model is given them anyway."""
-        return [self.query, *filter(None, map(said_in, self._kept))]
+    def excluded_texts(self) -> list[str]:
+        """Texts that must not be recalled, because the model receives them anyway."""
+        return [self.query, *filter(None, map(text_of, self._history_beside_recalls))]
 
-    def respond(self, found: Recollection | None) -> list[ChatMessage]:
-        """Copies of the newest messages that fit, with the recalls that they do not hold themselves.
+    def build_messages(self, found: Recollection | None) -> list[ChatMessage]:
+        """Copy the newest messages that fit, and add the recalls that the messages do not contain.
 
         Args:
-            found: the recalls for `query` without `known`, or None if that is "".
+            found: Recalls for `query` without `excluded_texts`, or None if there are none.
         """
         if found is not None:
-            # It may have been found before the history was as it is now.
-            found = replace(found, recalls=tuple(recall for recall in found if recall.text not in self.known))
-        block = quote(found, self._fits, self.template) if found is not None else ""
+            # The recall may be older than the last messages of the history.
+            found = replace(found, recalls=tuple(recall for recall in found if recall.text not in self.excluded_texts))
+        block = format_recalls(found, self._fits, self.template) if found is not None else ""
         if not block:
-            return copy.deepcopy(window(self.history, self.room, self._tokens))
-        return insert(copy.deepcopy(self._kept), block, asks_next=self.question is not None)
+            return copy.deepcopy(trim_history(self.history, self.token_limit, self._count_tokens))
+        history = copy.deepcopy(self._history_beside_recalls)
+        return insert_block(history, block, question_follows=self.question is not None)
 
     @cached_property
-    def _kept(self) -> list[ChatMessage]:
-        return window(self.history, self.room - self._budget, self._tokens)
+    def _history_beside_recalls(self) -> list[ChatMessage]:
+        """The newest messages that fit if the recalls take all tokens that they may take."""
+        return trim_history(self.history, self.token_limit - self._recall_tokens, self._count_tokens)
 
     @property
-    def _budget(self) -> int:
-        return int(self.room * _RECALL_SHARE) if self.budget is None else min(self.budget, self.room)
+    def _recall_tokens(self) -> int:
+        if self.recall_token_limit is None:
+            return int(self.token_limit * _RECALL_SHARE)
+        return min(self.recall_token_limit, self.token_limit)
 
     def _fits(self, block: str) -> bool:
-        return len(self.tokenizer(block)) <= self._budget
+        return len(self.tokenizer(block)) <= self._recall_tokens
 
-    def _tokens(self, message: ChatMessage) -> int:
-        return len(self.tokenizer(words(message)))
+    def _count_tokens(self, message: ChatMessage) -> int:
+        return len(self.tokenizer(counted_text(message)))

@@ -1,4 +1,4 @@
-"""A retriever over a memory, for query engines, chat engines, tools and fusion."""
+"""A LlamaIndex retriever over a memory, for query engines, chat engines, tools and fusion."""
 
 from __future__ import annotations
 
@@ -22,38 +22,28 @@ if TYPE_CHECKING:
 
 
 class TitansRetriever(BaseRetriever):
-    """Retrieves turns from a memory.
+    """Retrieves the turns that answer a query, as nodes, best first.
 
-    Usage:
+    If the memory holds nothing relevant (label "none"), there are no nodes. A node has the id and the text of its
+    turn. Its score is in [0, 1]. For the first node, the score is the calibrated probability that the node answers the
+    query; the other scores are lower in proportion. If the label comes without a probability (see
+    `Recollection.relevance`), scores are comparable only within one query.
 
-    ```python
-    retriever = TitansRetriever(MemoryBank("memory.db"), user_id="alice")
-    engine = ContextChatEngine.from_defaults(retriever=retriever, llm=llm)
-    ```
+    The metadata of a node are the metadata of the turn and the keys below, which replace keys of the turn with the same
+    name. The keys below are not embedded. The model that writes the answer sees the label, the speaker and the time.
 
-    Each node has the turn's id and text. Its score is in [0, 1]: the first node's is the calibrated probability that
-    it answers, the others' are lower in proportion; where the label comes with no probability (see
-    `Recollection.relevance`), it compares the nodes of one query only. Its metadata are the turn's own and, over
-    them, `confidence` (the label of the first, "high" or "low"), `similarity` (a cosine, in [-1, 1]), `session_id`,
-    `speaker` and `created_at` (ISO 8601). None of these is embedded; the model that writes the answer sees the label,
-    the speaker and the time. Under the label `none`, no node comes back.
+    * `confidence`: Label of the whole recollection: "high" or "low".
+    * `similarity`: In [-1, 1], the cosine between the sentence vectors of query and turn.
+    * `session_id`, `speaker`: Origin of the turn; may be None.
+    * `created_at`: Time at which the turn was said, in ISO 8601; may be None.
 
-    `retrieve` and its kin raise whatever the memory's `recall` raises.
+    `retrieve` and `aretrieve` raise the errors of `TitansMemory.recall`.
 
-    Args:
-        memory: a bank for many users, or the open memory of one; stays the caller's to close.
-        user_id: whose memory; a bank needs it.
-        k: nodes per query at most, >= 1.
-        session_id: only turns of this conversation.
-        speaker: only turns of this speaker.
-        where: only turns whose metadata have these values.
-        min_confidence: "high" gives only nodes under that label, "low" also those that may be relevant.
-        callback_manager: see `BaseRetriever`.
-        verbose: see `BaseRetriever`.
-
-    Raises:
-        InvalidTenantError: the user is missing, or another than the memory's.
-        InvalidQueryError: there is no such `min_confidence`.
+    Example:
+        ```python
+        retriever = TitansRetriever(MemoryBank("memory.db"), user_id="alice")
+        engine = ContextChatEngine.from_defaults(retriever=retriever, llm=llm)
+        ```
     """
 
     def __init__(
@@ -69,6 +59,23 @@ class TitansRetriever(BaseRetriever):
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
+        """Make a retriever over the memory of one user.
+
+        Args:
+            memory: Bank for many users, or the open memory of one user. The caller closes it.
+            user_id: Id of the user; required with a bank.
+            k: Maximum number of nodes per query, >= 1.
+            session_id: Id of the only session to search; None for all sessions.
+            speaker: The only speaker to search; None for all speakers.
+            where: Metadata values that a turn must have; None for no condition.
+            min_confidence: "high" returns nodes only under that label; "low" also returns nodes that may be relevant.
+            callback_manager: Callback manager for `BaseRetriever`.
+            verbose: Whether `BaseRetriever` prints what it does.
+
+        Raises:
+            InvalidTenantError: The user is missing, or the memory belongs to another user.
+            InvalidQueryError: `min_confidence` is neither "high" nor "low".
+        """
         super().__init__(callback_manager=callback_manager, verbose=verbose)
         if min_confidence not in ("high", "low"):
             raise InvalidQueryError(f'`min_confidence` must be "high" or "low", not {min_confidence!r}.')
@@ -77,33 +84,33 @@ class TitansRetriever(BaseRetriever):
         self._min_confidence = min_confidence
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return self._nodes(events.recall(self._owner.memory(), query_bundle.query_str, **self._limits))
+        return self._to_nodes(events.recall(self._owner.memory(), query_bundle.query_str, **self._limits))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         memory = await self._owner.amemory()
-        return self._nodes(await events.arecall(memory, query_bundle.query_str, **self._limits))
+        return self._to_nodes(await events.arecall(memory, query_bundle.query_str, **self._limits))
 
-    def _nodes(self, found: Recollection) -> list[NodeWithScore]:
+    def _to_nodes(self, found: Recollection) -> list[NodeWithScore]:
         if not found.reaches(self._min_confidence):
             return []
-        return [_node(recall, score, found.confidence) for recall, score in zip(found, found.relevance, strict=True)]
+        return [_to_node(recall, score, found.confidence) for recall, score in zip(found, found.relevance, strict=True)]
 
 
-def _node(recall: Recall, score: float, confidence: Confidence) -> NodeWithScore:
+def _to_node(recall: Recall, score: float, confidence: Confidence) -> NodeWithScore:
     turn = recall.turn
-    ours: dict[str, Any] = {
+    added: dict[str, Any] = {
         "confidence": str(confidence),
         "similarity": recall.similarity,
         "session_id": turn.session,
         "speaker": turn.speaker,
         "created_at": turn.at.isoformat() if turn.at else None,
     }
-    unread = {"similarity", "session_id", *(key for key, value in ours.items() if value is None)}
+    hidden_from_model = {"similarity", "session_id", *(key for key, value in added.items() if value is None)}
     node = TextNode(
         id_=recall.id,
         text=recall.text,
-        metadata={**turn.metadata, **ours},
-        excluded_embed_metadata_keys=list(ours),
-        excluded_llm_metadata_keys=sorted(unread),
+        metadata={**turn.metadata, **added},
+        excluded_embed_metadata_keys=list(added),
+        excluded_llm_metadata_keys=sorted(hidden_from_model),
     )
     return NodeWithScore(node=node, score=score)

@@ -1,10 +1,10 @@
-"""Fits the two thresholds of recitation's gate, on people and topics that `titans total-recall` does not ask about.
+"""Fits the two thresholds of the recitation's gate, on people and topics that `titans total-recall` does not use.
 
     python -m benchmarks.fit.gate
 
-For memories of 4 to 1,024 facts it asks about facts that are in them, and about others; a threshold is what 2 questions
-in 100 of the first kind stay below. Prints the two rows that stand in `titans_core/recitation/gate.py`, and what share
-of the second kind would pass.
+For memories of 4 to 1,024 facts it asks about facts that are in the memory, and about other facts. Each threshold is
+set so that 2 of 100 questions of the first kind stay below it. Prints the thresholds for
+`titans_core/recitation/gate.py`, and which share of the questions of each kind passes both.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ WORLD = World(FIRST_NAMES, SURNAMES, STRANGERS, TOPICS)
 def main() -> None:
     """Print the thresholds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--questions", type=int, default=96, help="of each kind, for each number of facts")
+    parser.add_argument(
+        "--questions", type=int, default=96, help="number of questions of each kind, for each number of facts"
+    )
     options = parser.parse_args()
     llm, encoder = CausalReader(), load_reader()
 
@@ -90,15 +92,15 @@ def main() -> None:
                 questions = questions[: options.questions]
                 activations, slots = address.read(read(questions)).max(dim=-1)
                 for question, activation, slot in zip(questions, activations.tolist(), slots.tolist(), strict=True):
-                    strange = surprisal_given(llm, exam.facts[slot].text, question)
-                    scores.append((activation, activation / strange))
+                    surprisal = surprisal_given(llm, exam.facts[slot].text, question)
+                    scores.append((activation, activation / surprisal))
             seed += 1
         known, near = np.array(known), np.array(near)
-        address_at, familiar_at = np.quantile(known, 0.02, axis=0)
-        passing = ((near[:, 0] >= address_at) & (near[:, 1] >= familiar_at)).mean()
-        kept = ((known[:, 0] >= address_at) & (known[:, 1] >= familiar_at)).mean()
-        print(f"{facts:>5} facts: address {address_at:.3f}, familiarity {familiar_at:.4f}; "
-              f"known {kept:.3f}, others {passing:.3f} of {len(near)}", flush=True)  # fmt: skip
+        min_activation, min_familiarity = np.quantile(known, 0.02, axis=0)
+        passing_near = ((near[:, 0] >= min_activation) & (near[:, 1] >= min_familiarity)).mean()
+        passing_known = ((known[:, 0] >= min_activation) & (known[:, 1] >= min_familiarity)).mean()
+        print(f"{facts:>5} facts: address {min_activation:.3f}, familiarity {min_familiarity:.4f}; "
+              f"known {passing_known:.3f}, others {passing_near:.3f} of {len(near)}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`titans chat` remembers from one conversation to the next, and does what its commands say."""
+"""`titans chat` remembers facts in later conversations, and its commands do what they promise."""
 
 import re
 import signal
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from titans_core import TitansMemory, Turn
 from titans_core.cli import app as cli
 from titans_core.cli import chat
-from titans_core.cli.chat import COMMANDS, HISTORY, Chat
+from titans_core.cli.chat import COMMANDS, HISTORY_MESSAGES, Chat
 from titans_core.errors import InvalidQueryError
 
 COLOR = "Alice's favorite color is turquoise."
@@ -26,17 +26,18 @@ def press_ctrl_c(*_, **__):
 
 
 class Screen(StringIO):
-    """What a chat has shown since it was last looked at."""
+    """Records what a chat shows."""
 
-    interrupted = False
-    """Whether Ctrl-C is pressed as soon as a reply begins."""
+    press_ctrl_c_at_reply = False
+    """Whether to press Ctrl-C as soon as a reply begins."""
 
     def write(self, text):
-        if self.interrupted and "titans>" in text:
+        if self.press_ctrl_c_at_reply and "titans>" in text:
             press_ctrl_c()
         return super().write(text)
 
     def seen(self):
+        """The text since the last call."""
         text = self.getvalue()
         self.seek(0)
         self.truncate()
@@ -53,7 +54,7 @@ def talk(llm, memory, screen):
     return Chat(llm, memory, Console(file=screen, width=120), max_new_tokens=3)
 
 
-# Python 3.12 warns of threads that a fork leaves behind; this one becomes another program at once.
+# Python 3.12 warns because a fork does not copy threads. This fork starts another program at once, so it is safe.
 @pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
 def test_in_a_terminal_a_fact_is_known_after_its_conversation_in_both_modes(tmp_path):
     program = ["-c", "from titans_core.cli.app import main; main()", "chat", "--url", str(tmp_path / "memory.db")]
@@ -100,14 +101,14 @@ def test_both_sides_are_memorized_after_the_recall(talk, memory, screen):
 
 
 def test_the_model_sees_the_last_exchanges_until_they_are_cleared(talk, memory):
-    for number in range(HISTORY // 2 + 1):
+    for number in range(HISTORY_MESSAGES // 2 + 1):
         talk.take(f"My number is {number}.")
-    assert len(talk.history) == HISTORY
+    assert len(talk.history) == HISTORY_MESSAGES
     assert talk.history[0] == {"role": "user", "content": "My number is 1."}
-    said = len(memory.turns())
+    stored = len(memory.turns())
     talk.take("/clear")
     assert talk.history == []
-    assert len(memory.turns()) == said
+    assert len(memory.turns()) == stored
     talk.take("Hello!")
     assert len({turn.session for turn in memory.turns()}) == 2
 
@@ -131,7 +132,7 @@ def test_markup_in_what_is_said_and_told_is_shown_as_it_is(talk, memory, screen,
 
 def test_ctrl_c_stops_a_reply_and_nothing_else(talk, memory, screen):
     handler = signal.getsignal(signal.SIGINT)
-    screen.interrupted = True
+    screen.press_ctrl_c_at_reply = True
     assert talk.take("Why is the sky blue?")
     assert "(stopped)" in screen.seen()
     user, assistant = memory.turns()
@@ -142,7 +143,7 @@ def test_ctrl_c_stops_a_reply_and_nothing_else(talk, memory, screen):
 
 def test_list_shows_the_last_turns(talk, memory, screen):
     talk.take("/list")
-    assert "Nothing was told yet." in screen.seen()
+    assert "The memory has no turns yet." in screen.seen()
     memory.memorize_many([Turn(f"Fact\nnumber {number}.") for number in range(12)])
     talk.take("/list")
     lines = screen.seen().splitlines()
@@ -166,7 +167,7 @@ def test_forget_takes_the_beginning_of_an_id_if_it_is_unique(talk, memory, scree
     talk.take("/forget tom-1")
     assert "Tom climbs." in screen.seen()
     assert [turn.id for turn in memory.turns()] == ["tom-2", "ada"]
-    assert talk.history == []  # the model does not see it any more either
+    assert talk.history == []  # the model no longer sees the turn either
 
 
 def test_a_mode_is_changed_by_its_name(talk, memory, screen):
@@ -210,7 +211,7 @@ def test_a_training_that_diverged_says_so(talk, memory, screen, monkeypatch):
     memory.memorize(COLOR, speaker="user")
     monkeypatch.setattr(chat.SoftPromptMemory, "_step", lambda self, tokens: float("nan"))
     talk.take("/mode soft_prompt")
-    assert "It diverged" in screen.seen()
+    assert "The training diverged" in screen.seen()
 
 
 def test_a_reply_of_white_space_is_not_memorized(talk, memory, screen, monkeypatch):
@@ -253,13 +254,13 @@ def test_save_writes_the_turns_and_in_recite_mode_the_weights(talk, memory, scre
     assert screen.seen().startswith("problem")
 
 
-def test_an_unknown_command_hears_which_there_are(talk, memory, screen):
+def test_an_unknown_command_is_answered_with_the_known_ones(talk, memory, screen):
     assert talk.take("/remember")
-    said = screen.seen()
-    assert all(f"/{name}" in said for name in COMMANDS)
+    shown = screen.seen()
+    assert all(f"/{name}" in shown for name in COMMANDS)
     talk.take("/help")
-    said = screen.seen()
-    assert all(f"/{name}" in said for name in COMMANDS)
+    shown = screen.seen()
+    assert all(f"/{name}" in shown for name in COMMANDS)
     assert talk.take("   ")
     assert screen.seen() == ""
     assert not talk.take("/quit")

@@ -1,4 +1,4 @@
-"""`titans doctor` finds what is wrong with a machine and says what to do; it never breaks over it."""
+"""`titans doctor` finds the problems of a machine and says what to do. It never fails itself."""
 
 import sqlite3
 import subprocess
@@ -30,7 +30,7 @@ def no_wheel(monkeypatch):
 
 @pytest.fixture
 def connect_with(monkeypatch):
-    """Lets a test change what `sqlite3.connect` returns."""
+    """A function that changes what `sqlite3.connect` returns."""
     connect = sqlite3.connect
 
     def install(*, denied: int | None = None, factory: type[sqlite3.Connection] = sqlite3.Connection):
@@ -137,7 +137,7 @@ def test_a_wrong_4_bit_kernel(monkeypatch, value, wrong):
 
 
 def test_a_folder_without_a_model_says_what_to_do_by_itself(monkeypatch, tmp_path):
-    monkeypatch.setattr(readers, "load_reader", EncoderReader)  # the shared one is loaded already
+    monkeypatch.setattr(readers, "load_reader", EncoderReader)  # the shared reader is already loaded
     (tmp_path / find.DEFAULT_MODEL).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     found = doctor.reading()

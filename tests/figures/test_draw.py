@@ -1,4 +1,4 @@
-"""`titans figures` draws every picture of a memory, or says why it cannot."""
+"""`titans figures` draws every picture of a memory, or reports why it cannot."""
 
 import sys
 
@@ -52,19 +52,19 @@ def problem(result):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """What the dashboard was given; the other pictures are left out, for they have tests of their own."""
-    given = []
+def dashboard_calls(monkeypatch):
+    """Arguments of each call of `dashboard`. The other pictures are replaced, because they have tests of their own."""
+    calls = []
 
     def dashboard(history, recollection):
-        given.append((history, recollection))
+        calls.append((history, recollection))
         return new_figure(2, 2, "", "")
 
     monkeypatch.setattr(figures, "dashboard", dashboard)
     for name in PICTURES.values():
         if name != "dashboard":
             monkeypatch.setattr(figures, name, lambda history: new_figure(2, 2, "", ""))
-    return given
+    return calls
 
 
 def test_the_command_writes_every_picture_and_names_it(talk, tmp_path):
@@ -78,37 +78,37 @@ def test_the_command_writes_every_picture_and_names_it(talk, tmp_path):
     assert "Shown: turns 4 to 8." in files[1].read_text(encoding="utf-8")
 
 
-def test_a_query_is_recalled_from_all_turns(talk, tmp_path, drawn):
+def test_a_query_is_recalled_from_all_turns(talk, tmp_path, dashboard_calls):
     assert run(tmp_path, "--url", talk.url, "--tenant", "talk", "--query", "What broke?").exit_code == 0
-    [(history, recollection)] = drawn
+    [(history, recollection)] = dashboard_calls
     assert recollection.query == "What broke?"
     assert len(history) == len(TALK)
     assert history.repeated.tolist() == [number == 5 for number in range(len(TALK))]
     assert history.learned[5] == 0
 
 
-def test_by_default_the_latest_question_is_asked_of_the_other_turns(talk, tmp_path, drawn):
+def test_by_default_the_latest_question_is_asked_of_the_other_turns(talk, tmp_path, dashboard_calls):
     figures.draw(talk, tmp_path)
-    [(_, recollection)] = drawn
+    [(_, recollection)] = dashboard_calls
     assert recollection.query == "How much did you get for it?"
     assert recollection.recalls
     assert recollection.query not in {recall.text for recall in recollection}
 
 
-def test_without_a_question_the_most_surprising_turn_is_looked_for(memory, tmp_path, drawn):
+def test_without_a_question_the_most_surprising_turn_is_looked_for(memory, tmp_path, dashboard_calls):
     same = "The weather is nice and we are all well today, as ever, thank you and good night"
     for text in (same, f"{same}.", "Quantum chromodynamics confines quarks.", f"Well. {same}"):
         memory.memorize(text)
     done = []
     figures.draw(memory, tmp_path, last=3, progress=lambda *step: done.append(step))
-    [(history, recollection)] = drawn
+    [(history, recollection)] = dashboard_calls
     row = int(np.argmax(history.relative))
     assert recollection.query == "Quantum chromodynamics confines quarks."
     assert history.numbers[row] == 3
     assert done[-1] == (4, 4)
 
 
-def test_an_unknown_file_is_not_begun(tmp_path):
+def test_an_unknown_file_is_not_created(tmp_path):
     path = tmp_path / "nowhere.db"
     assert "There is no memory at" in problem(run(tmp_path, "--url", path, "--tenant", "alice"))
     assert not path.exists()
@@ -123,10 +123,10 @@ def test_a_file_that_is_no_memory_is_named(tmp_path):
     assert "not a SQLite file" in problem(run(tmp_path, "--url", path, "--tenant", "alice"))
 
 
-def test_an_unknown_tenant_hears_which_there_are_and_is_not_begun(talk, tmp_path):
+def test_an_unknown_tenant_is_refused_with_the_names_of_the_known_ones_and_is_not_created(talk, tmp_path):
     for _ in range(2):
-        said = problem(run(tmp_path, "--url", talk.url, "--tenant", "bob"))
-        assert "has no tenant 'bob'; choose one of those it has: 'talk'." in said
+        message = problem(run(tmp_path, "--url", talk.url, "--tenant", "bob"))
+        assert "has no tenant 'bob'; choose one of its tenants: 'talk'." in message
 
 
 def test_of_many_tenants_ten_are_named(tmp_path, reader):
@@ -134,9 +134,9 @@ def test_of_many_tenants_ten_are_named(tmp_path, reader):
     for number in range(12):
         with TitansMemory.open(path, tenant=f"tenant-{number:02}", reader=reader) as memory:
             memory.memorize("Tea, please.")
-    said = problem(run(tmp_path, "--url", path, "--tenant", "bob"))
-    assert "'tenant-09' and 2 more." in said
-    assert "tenant-10" not in said
+    message = problem(run(tmp_path, "--url", path, "--tenant", "bob"))
+    assert "'tenant-09' and 2 more." in message
+    assert "tenant-10" not in message
 
 
 def test_a_memory_without_turns_is_not_drawn(tmp_path, reader):
@@ -156,9 +156,9 @@ def test_without_matplotlib_the_command_says_what_to_install(monkeypatch, talk, 
     for name in [name for name in sys.modules if name.startswith(("matplotlib", "titans_core.figures"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    said = problem(run(tmp_path, "--url", talk.url, "--tenant", "talk"))
-    assert "needs matplotlib" in said
-    assert "pip install 'titans-core[figures]'" in said
+    message = problem(run(tmp_path, "--url", talk.url, "--tenant", "talk"))
+    assert "needs matplotlib" in message
+    assert "pip install 'titans-core[figures]'" in message
 
 
 def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch, talk, tmp_path):

@@ -1,4 +1,4 @@
-"""A history is what the log says happened in the memory: the numbers are those of the weights, replayed."""
+"""A history has the numbers that the memory's weights had, because it replays the log into new weights."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def along(*directions):
 
 
 def talk():
-    """Seven turns with gaps in their positions, one of two passages, one that says known things, one without tokens."""
+    """Seven turns with gaps in their positions: two have two passages, two repeat known keys, one has no tokens."""
     known = noise(9, 3)
     return [
         turn(2, noise(5, 1)),
@@ -60,7 +60,7 @@ def talk():
     ]
 
 
-def decoded(record):
+def decode_passages(record):
     return [torch.from_numpy(decode_keys(passage.keys, DIM)) for passage in record.passages if passage.keys]
 
 
@@ -69,7 +69,7 @@ def test_the_memory_is_the_one_that_is_written_directly():
     memory = NeuralMemory(replace(SPEC, values=512))
     for row, record in enumerate(talk()):
         momentary, relative = [], []
-        for keys in decoded(record):
+        for keys in decode_passages(record):
             usual = SurpriseMetric(*memory.state.usual.tolist())
             code = address_codes([record.position], 512).double().expand(len(keys), -1)
             momentary += memory.write(keys.double(), code).momentary.tolist()
@@ -94,8 +94,8 @@ def test_the_memory_with_momentum_is_the_preset_titans_on_codes():
     for row, record in enumerate(talk()):
         before = memory.state.weights
         momentary, past = [], []
-        for keys in decoded(record):
-            # ±1, the length of an answer after layer normalisation.
+        for keys in decode_passages(record):
+            # Codes of ±1 have the length of an answer after layer normalisation.
             surprised = memory.write(keys, address_codes([record.position], DIM).sign().expand(len(keys), -1))
             momentary += surprised.momentary.tolist()
             past += surprised.past.tolist()
@@ -115,7 +115,7 @@ def test_a_linear_memory_gets_codes_of_unit_length_and_all_bands():
     spec = PRESETS["deltanet"](DIM, DIM)
     seen = replay(talk(), SPEC, first_order=spec).first_order
     memory = NeuralMemory(spec)
-    keys = decoded(talk()[0])[0]
+    keys = decode_passages(talk()[0])[0]
     memory.write(keys, address_codes([2], DIM).expand(len(keys), -1))
     assert seen.weights[0] == pytest.approx(float(memory.state.weights[0].norm()), rel=1e-5)
     assert seen.updates.shape == (7, 48)
@@ -127,7 +127,7 @@ def test_the_gate_shuts_for_what_is_known_and_the_weights_stay():
         turn(1, along(0, 1, 2, 3)),
         turn(2, along(0, 0, 0, 0, 0, 0)),
         turn(3, along(0)),
-        turn(4, along(0), along(9, 10)),  # decided passage by passage
+        turn(4, along(0), along(9, 10)),  # the gate decides for each passage
     ]
     history = replay(records, SPEC)
     assert history.learned.tolist() == [1, 1, 0, pytest.approx(2 / 3)]
@@ -158,7 +158,7 @@ def test_only_the_last_turns_are_looked_at_but_all_are_learned():
         np.testing.assert_array_equal(getattr(last, name), getattr(whole, name)[-3:])
     assert last.token_surprise.tolist() == whole.token_surprise[-last.tokens.sum() :].tolist()
     assert done == [(step, 7) for step in range(1, 8)]
-    # The other memories begin empty.
+    # The other memories are empty before the first turn that is shown.
     alone = replay(talk()[-3:], SPEC)
     for name in ("surprise", "past", "weights", "momentum", "updates"):
         np.testing.assert_array_equal(getattr(last.first_order, name), getattr(alone.first_order, name))
@@ -180,7 +180,7 @@ def test_what_is_forgotten_follows_from_the_decay():
     left = history.forgetting
     ages = np.array([5, 4, 3, 2, 1, 0])
     assert left.ages.tolist() == ages.tolist()
-    # Each turn has a direction of its own, in which (λ + κ^age) w = κ^age, and nothing else is ever written.
+    # Each turn has its own direction, in which (λ + κ^age) w = κ^age, because nothing else is written there.
     np.testing.assert_allclose(left.decayed, keep**ages * (RIDGE + 1) / (RIDGE + keep**ages), rtol=1e-6)
     np.testing.assert_allclose(left.kept, 1, rtol=1e-6)
     assert left.writes.tolist() == ages.tolist()
@@ -191,7 +191,7 @@ def test_what_is_forgotten_follows_from_the_decay():
 def test_an_answer_weakens_without_decay_where_turns_share_directions():
     records = [turn(number + 1, along(1 if number == 1 else 0)) for number in range(40)]
     left = replay(records, SPEC).forgetting.kept
-    # 1 / (λ + 39) against 1 / (λ + 1), give or take the noise of 39 codes in 512 numbers.
+    # 1 / (λ + 39) divided by 1 / (λ + 1), up to the noise of 39 codes of 512 numbers.
     assert left[0] == pytest.approx((RIDGE + 1) / (RIDGE + 39), rel=0.6)
     assert left[1] == pytest.approx(1)
 

@@ -1,4 +1,4 @@
-"""The pictures show the numbers of a memory's history, and words that can be read."""
+"""The pictures show the numbers of a memory's history, and their text is readable."""
 
 import itertools
 import xml.etree.ElementTree as ET
@@ -10,10 +10,10 @@ from matplotlib.image import imread
 
 from titans_core import TitansMemory, figures
 from titans_core.errors import InvalidQueryError, UnwritableError
-from titans_core.figures.curves import _related
+from titans_core.figures.curves import _correlation_title
 from titans_core.figures.history import replay
 from titans_core.figures.panels import running_median
-from titans_core.figures.style import new_figure, plain
+from titans_core.figures.style import drawable_text, new_figure
 from titans_core.neural import MemorySpec
 
 TALK = [
@@ -44,7 +44,7 @@ def talk(reader, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def history(talk):
-    # The gate is as narrow as it must be for a talk of twelve turns to have some on both sides.
+    # With this gate, some of the twelve turns are above it and some are below.
     return replay(talk._learned.log, replace(talk._learned.learner.spec, gate=0.98), repeats={6})
 
 
@@ -62,17 +62,17 @@ def draw(history, recollection):
 
 
 def line(axes, label):
-    """The data of the line whose label begins so."""
-    [found] = [one for one in axes.get_lines() if str(one.get_label()).startswith(label)]
-    return found.get_xdata(), found.get_ydata()
+    """Return the x and y data of the line whose label starts with `label`."""
+    [match] = [line for line in axes.get_lines() if str(line.get_label()).startswith(label)]
+    return match.get_xdata(), match.get_ydata()
 
 
 def panels(figure):
-    """Axes by title."""
+    """Return the axes of a figure by title."""
     return {axes.get_title(loc="left"): axes for axes in figure.axes}
 
 
-# ── what they show ──
+# ── content ──
 
 
 def test_surprise_and_the_gate_are_the_history_s(draw, history):
@@ -82,17 +82,17 @@ def test_surprise_and_the_gate_are_the_history_s(draw, history):
     assert turns.tolist() == history.numbers.tolist() == list(range(1, len(TALK) + 1))
     assert values.tolist() == history.surprise.tolist()
     np.testing.assert_array_equal(line(above, "running median")[1], running_median(history.surprise))
-    learned, shut, repeated = (line(below, label)[1] for label in ("learned", "left out", "said before"))
-    decided = np.stack([learned, shut, repeated])
+    learned, left_out, repeated = (line(below, label)[1] for label in ("learned", "left out", "repeated"))
+    decided = np.stack([learned, left_out, repeated])
     np.testing.assert_array_equal(np.isfinite(learned), history.learned > 0)
     np.testing.assert_array_equal(np.isfinite(repeated), history.repeated)
     assert (np.isfinite(decided).sum(0) == 1).all()
     assert np.nansum(decided, axis=0).tolist() == history.relative.tolist()
-    [threshold] = [one for one in below.get_lines() if one.get_linestyle() == "--"]
+    [threshold] = [line for line in below.get_lines() if line.get_linestyle() == "--"]
     assert set(threshold.get_ydata()) == {history.gate}
     assert below.get_title(loc="left") == "The gate at 0.98"
-    missed = int(np.isfinite(shut).sum())
-    assert f"leaves out {missed} of 12 turns" in figure.get_suptitle()
+    count = int(np.isfinite(left_out).sum())
+    assert f"leaves out {count} of 12 turns" in figure.get_suptitle()
 
 
 def test_the_band_of_tokens_holds_the_middle_80_percent(draw, history):
@@ -111,21 +111,21 @@ def test_without_a_gate_the_picture_says_so(history):
     assert not [one for one in figure.axes[1].get_lines() if one.get_linestyle() == "--"]
 
 
-def test_a_turn_that_is_learned_in_part_is_told_apart(history):
+def test_a_turn_that_is_partly_learned_has_a_mark_of_its_own(history):
     learned = history.learned.copy()
     learned[2] = 0.5
     figure = figures.surprise_over_time(replace(history, learned=learned))
-    values = line(figure.axes[1], "in part (1)")[1]
+    values = line(figure.axes[1], "partly learned (1)")[1]
     assert np.flatnonzero(np.isfinite(values)).tolist() == [2]
 
 
 def test_the_running_median_is_of_full_windows_and_skips_what_is_no_number():
     values = np.arange(40.0) ** 2
     values[20] = np.nan
-    found = running_median(values)
-    assert np.flatnonzero(np.isnan(found)).tolist() == [0, 1, 2, 3, 36, 37, 38, 39]
-    assert found[10] == 100
-    assert found[20] == (19**2 + 21**2) / 2
+    medians = running_median(values)
+    assert np.flatnonzero(np.isnan(medians)).tolist() == [0, 1, 2, 3, 36, 37, 38, 39]
+    assert medians[10] == 100
+    assert medians[20] == (19**2 + 21**2) / 2
     assert running_median(values[:9]).tolist() == values[:9].tolist()
 
 
@@ -143,7 +143,7 @@ def test_the_heat_map_holds_the_updates(draw, history):
 def test_the_heat_map_s_title_counts_the_bands_that_change():
     updates = np.ones((20, 48))
     updates[10:, :24] = 0
-    updates[10:, 5] = 3  # one band of the first layer alone
+    updates[10:, 5] = 3  # only one band of the first layer changes
     history = replay([], MemorySpec(16))
 
     def title(updates):
@@ -152,8 +152,8 @@ def test_the_heat_map_s_title_counts_the_bands_that_change():
         shown = replace(history, positions=numbers, numbers=numbers, tokens=numbers, first_order=moved)
         return figures.update_heat_map(shown).get_suptitle().replace("\n", " ")
 
-    assert "22 of 24 bands of layer 1 at first, on 1 in the end" in title(updates)
-    assert "22 of 24 bands of a layer, from first to last" in title(np.ones((20, 48)))
+    assert "22 of 24 bands of layer 1 at first, and 1 at the end" in title(updates)
+    assert "22 of 24 bands of a layer, from the first turn to the last" in title(np.ones((20, 48)))
 
 
 def test_momentum_and_surprise_are_the_history_s(draw, history):
@@ -173,12 +173,12 @@ def test_momentum_and_surprise_are_the_history_s(draw, history):
     [
         (np.arange(20.0), "rise together (rank correlation +1.00)"),
         (-np.arange(20.0), "momentary surprise is low (rank correlation −1.00)"),
-        (np.array([2.0, 4, 1, 3]), "tells little of momentary surprise (rank correlation +0.00)"),
+        (np.array([2.0, 4, 1, 3]), "says little about momentary surprise (rank correlation +0.00)"),
         (np.array([5.0, np.nan, np.nan, 1]), "Too few turns"),
     ],
 )
 def test_the_title_says_how_past_and_momentary_surprise_go_together(past, words):
-    assert words in _related(past, np.array([1.0, 2, 3, 4]) if len(past) == 4 else np.arange(20.0) ** 2)
+    assert words in _correlation_title(past, np.array([1.0, 2, 3, 4]) if len(past) == 4 else np.arange(20.0) ** 2)
 
 
 def test_forgetting_is_the_history_s_by_age(draw, history):
@@ -195,7 +195,7 @@ def test_the_title_says_when_an_answer_is_halved(history):
     ages = np.arange(12)[::-1]
     halved = replace(history.forgetting, ages=ages, kept=np.ones(12), decayed=0.9**ages)
     title = figures.effect_of_forgetting(replace(history, forgetting=halved)).get_suptitle().replace("\n", " ")
-    assert "after more than 10 turns with everything kept, after 7 turns forgetting 1% a write" in title
+    assert "after more than 10 turns if everything is kept, after 7 turns if each write forgets 1%" in title
 
 
 def test_the_dashboard_shows_the_input_by_speaker(draw, history):
@@ -228,7 +228,7 @@ def test_a_memory_that_learned_nothing_is_drawn_at_zero(history):
 def test_the_dashboard_shows_the_parts_of_each_score(draw, recollection):
     [axes] = [one for title, one in panels(draw("dashboard")).items() if title.startswith("5  Recall of")]
     assert "How much was the Volvo?" in axes.get_title(loc="left")
-    assert axes.get_title(loc="left").endswith(f"labelled {recollection.confidence}")
+    assert axes.get_title(loc="left").endswith(f"confidence: {recollection.confidence}")
     bars = {container.get_label(): [bar.get_width() for bar in container] for container in axes.containers}
     for name, widths in bars.items():
         assert widths == pytest.approx([recall.why[name] for recall in recollection])
@@ -239,7 +239,7 @@ def test_the_dashboard_shows_the_parts_of_each_score(draw, recollection):
     assert list(rows) == list(range(len(recollection)))
     labels = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
     assert labels[0].startswith(f"{recollection.best.turn.speaker}: ")
-    # Bars to the right begin where the one before ends: together they reach the sum of the positive parts.
+    # Each bar to the right begins where the previous one ends, so the last one ends at the sum of the positive parts.
     for row, recall in enumerate(recollection):
         ends = [container[row].get_x() + container[row].get_width() for container in axes.containers]
         assert max(ends) == pytest.approx(sum(max(part, 0) for part in recall.why.values()), abs=1e-9)
@@ -247,7 +247,7 @@ def test_the_dashboard_shows_the_parts_of_each_score(draw, recollection):
 
 def test_the_dashboard_s_title_counts_what_was_learned(history):
     learned = np.array([0.5, 0.25, *[1.0] * 7, 0.0, 0.0, 0.0])
-    assert "in 12 turns, 7 learned and 2 in part, 3 not" in figures.dashboard(
+    assert "in 12 turns: 7 learned, 2 partly, 3 not" in figures.dashboard(
         replace(history, learned=learned)
     ).get_suptitle().replace("\n", " ")
 
@@ -258,7 +258,7 @@ def test_the_dashboard_is_drawn_without_a_recall(history, recollection, empty):
     assert [text.get_text() for text in panels(figure)["5  Recall"].texts] == ["Nothing was recalled."]
 
 
-# ── how they look ──
+# ── appearance ──
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -310,12 +310,12 @@ def test_a_turn_with_words_is_enough(talk):
     ],
 )
 def test_any_text_can_be_drawn(text, drawn):
-    assert plain(text, 25) == drawn
-    figure = new_figure(4, 2, plain(text, 25), "")
-    figure.draw_without_rendering()  # a missing glyph would be a warning, a formula an error
+    assert drawable_text(text, 25) == drawn
+    figure = new_figure(4, 2, drawable_text(text, 25), "")
+    figure.draw_without_rendering()  # a missing glyph would cause a warning, and a formula an error
 
 
-# ── as files ──
+# ── files ──
 
 
 def test_equal_figures_are_equal_files_without_a_date(draw, tmp_path):
@@ -330,7 +330,7 @@ def test_equal_figures_are_equal_files_without_a_date(draw, tmp_path):
     tree = ET.fromstring(svg.read_text(encoding="utf-8"))  # noqa: S314 - our own file
     assert tree.tag == "{http://www.w3.org/2000/svg}svg"
     assert "date" not in svg.read_text(encoding="utf-8")
-    assert "Half an answer is left" in svg.read_text(encoding="utf-8")
+    assert "An answer is halved" in svg.read_text(encoding="utf-8")
 
 
 def test_a_folder_that_cannot_be_made_is_our_error(tmp_path):

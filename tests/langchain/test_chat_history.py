@@ -1,4 +1,4 @@
-"""TitansChatMessageHistory keeps the exact transcript of a session, and memorizes all of it."""
+"""`TitansChatMessageHistory` keeps the exact transcript of a session, and memorizes every message of it."""
 
 import json
 from datetime import date
@@ -215,7 +215,7 @@ def test_turns_that_came_another_way_are_messages_by_their_speaker(memory, histo
     ]
 
 
-# RunnableWithMessageHistory is deprecated until LangChain 2.0, but it is what chains still call us through.
+# RunnableWithMessageHistory is deprecated until LangChain 2.0, but chains still use a chat history through it.
 @pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated:DeprecationWarning")
 async def test_a_chain_with_message_history_remembers(memory):
     model = FakeMessagesListChatModel(responses=[AIMessage(text) for text in ("One.", "Two.", "Three.", "Four.")])
@@ -232,6 +232,6 @@ async def test_a_chain_with_message_history_remembers(memory):
     await chain.ainvoke({"question": "Second?"}, config)
     plain.invoke([HumanMessage("Third?")], config)
     await plain.ainvoke([HumanMessage("Fourth?")], config)
-    said = [message.content for message in TitansChatMessageHistory(memory, "monday").messages]
-    assert said == ["First?", "One.", "Second?", "Two.", "Third?", "Three.", "Fourth?", "Four."]
+    contents = [message.content for message in TitansChatMessageHistory(memory, "monday").messages]
+    assert contents == ["First?", "One.", "Second?", "Two.", "Third?", "Three.", "Fourth?", "Four."]
     assert TitansChatMessageHistory(memory, "tuesday").messages == []

@@ -1,4 +1,4 @@
-"""ChatTitansLM passes LangChain's own suites, streams, stops, takes turns and parses tool calls."""
+"""`ChatTitansLM` passes LangChain's test suites, streams, stops, takes turns and parses tool calls."""
 
 import asyncio
 import copy
@@ -33,7 +33,7 @@ ANSWER = "The capital of France is Paris."
 
 
 class Titans:
-    """What both suites ask."""
+    """Properties that both suites read."""
 
     @pytest.fixture(autouse=True)
     def loaded(self, language_model):
@@ -56,8 +56,8 @@ class Titans:
         return False
 
 
-# What the suites would skip by themselves: see `lacks` in conftest.py.
-UNIT = {"test_init_from_env", "test_serdes"}  # it takes no key, and a loaded model cannot be saved with it
+# Tests that the suites would skip by themselves: see `lacks` in conftest.py.
+UNIT = {"test_init_from_env", "test_serdes"}  # the model has no key, and a loaded model cannot be serialized
 TOOLS = {
     "test_agent_loop",
     "test_bind_runnables_as_tools",
@@ -90,7 +90,7 @@ ANOTHER_MODEL = {
     "test_invoke_with_model_override",
     "test_stream_with_model_override",
 }
-RECORDINGS = {"test_stream_time"}  # of a server's answers
+RECORDINGS = {"test_stream_time"}  # this test replays recorded answers of a server
 
 
 class TestUnit(Titans, ChatModelUnitTests):
@@ -122,14 +122,14 @@ Call tools as <tool_call>{"name": ..., "arguments": {...}}</tool_call>: {{ tools
 
 @pytest.fixture(scope="module")
 def tokenizer(language_model):
-    """One whose template knows tools."""
+    """A tokenizer whose chat template knows tools."""
     tokenizer = copy.deepcopy(language_model.tokenizer)
     tokenizer.chat_template = TEMPLATE
     return tokenizer
 
 
 class Scripted:
-    """A model that always answers the same, one token after the other, and keeps what it was asked."""
+    """A model that always generates the same answer, token by token, and keeps its prompts."""
 
     device, name_or_path = "cpu", "scripted"
 
@@ -154,7 +154,7 @@ class Scripted:
 
 @pytest.fixture
 def scripted(tokenizer):
-    """Makes a chat model that always answers the same; its template knows tools."""
+    """Make a chat model that always gives the same answer; its chat template knows tools."""
     return lambda answer, **fields: ChatTitansLM(
         lm=CausalLM(Scripted(tokenizer, answer, fields.pop("error", None)), tokenizer), **fields
     )
@@ -166,14 +166,14 @@ def chat(language_model):
 
 
 async def all_four(chat, messages, **kwargs):
-    """The messages that come of the four ways to ask, and the chunks of the two that stream."""
+    """Return the answers of the four ways to call the model, and the chunks of the two ways that stream."""
     chunks = list(chat.stream(messages, **kwargs))
     achunks = [chunk async for chunk in chat.astream(messages, **kwargs)]
-    answers = [chat.invoke(messages, **kwargs), await chat.ainvoke(messages, **kwargs), add(chunks), add(achunks)]
+    answers = [chat.invoke(messages, **kwargs), await chat.ainvoke(messages, **kwargs), join(chunks), join(achunks)]
     return answers, chunks, achunks
 
 
-def add(chunks):
+def join(chunks):
     return message_chunk_to_message(chunks[0] + chunks[1:])
 
 
@@ -181,7 +181,7 @@ def writers():
     return [thread for thread in threading.enumerate() if thread.name == "ChatTitansLM"]
 
 
-def until(condition):
+def wait_until(condition):
     end = time.monotonic() + 5
     while not condition():
         assert time.monotonic() < end
@@ -281,7 +281,7 @@ async def test_cancelling_ends_the_generation(language_model, way):
             pass
 
     task = asyncio.create_task(work())
-    await asyncio.to_thread(until, language_model.lock.locked)
+    await asyncio.to_thread(wait_until, language_model.lock.locked)
     running = writers()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -294,7 +294,7 @@ async def test_who_is_cancelled_while_waiting_generates_nothing(scripted):
     chat = scripted(ANSWER)
     with chat.lm.lock:
         task = asyncio.create_task(chat.ainvoke(QUESTION))
-        await asyncio.to_thread(until, writers)
+        await asyncio.to_thread(wait_until, writers)
         waiting = writers()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -475,20 +475,20 @@ async def test_without_tools_an_answer_is_all_text(scripted):
 
 
 @pytest.mark.parametrize(
-    ("choice", "begun", "answer"),
+    ("choice", "prefix", "answer"),
     [
         ("any", '<tool_call>\n{"name": "', 'weather", "arguments": {"city": "Rome"}}</tool_call>'),
         ("weather", '<tool_call>\n{"name": "weather", "arguments": ', '{"city": "Rome"}}</tool_call>'),
         ("auto", "", '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>'),
     ],
 )
-async def test_a_choice_begins_the_call(scripted, choice, begun, answer):
+async def test_a_choice_begins_the_call(scripted, choice, prefix, answer):
     chat = scripted(answer)
     answers, _, _ = await all_four(chat.bind_tools([weather], tool_choice=choice), QUESTION)
     for message in answers:
         assert [(call["name"], call["args"]) for call in message.tool_calls] == [("weather", {"city": "Rome"})]
         assert message.text == ""
-    assert all(prompt.endswith(f"<|im_start|>assistant\n{begun}") for prompt in chat.lm.model.prompts)
+    assert all(prompt.endswith(f"<|im_start|>assistant\n{prefix}") for prompt in chat.lm.model.prompts)
 
 
 def test_a_tool_that_is_not_there_cannot_be_chosen(scripted):

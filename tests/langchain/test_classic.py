@@ -1,4 +1,4 @@
-"""TitansChainMemory stands where VectorStoreRetrieverMemory stood in the chains of LangChain before 1.0."""
+"""`TitansChainMemory` replaces `VectorStoreRetrieverMemory` in the chains of LangChain before 1.0."""
 
 import runpy
 from pathlib import Path
@@ -20,20 +20,20 @@ CODE = "The secret code is X-8-DELTA-9."
 ASKED = "What is the secret code?"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "langchain_migration.py"
 
-# LangChain says so once in a process, whichever test comes first; our own class never does.
+# LangChain warns of ConversationChain once per process, in the first test. TitansChainMemory causes no warning.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The class `ConversationChain` was deprecated:langchain_core._api.LangChainDeprecationWarning"
 )
 
 
-class Notary(LLM):
-    """Keeps what it is given."""
+class RecordingLLM(LLM):
+    """A model that keeps its prompts."""
 
     prompts: list[str] = []  # noqa: RUF012  # pydantic copies it
 
     @property
     def _llm_type(self):
-        return "notary"
+        return "recording"
 
     def _call(self, prompt, *args, **kwargs):
         self.prompts.append(prompt)
@@ -41,7 +41,7 @@ class Notary(LLM):
 
 
 def chain_with(memory, **more):
-    return ConversationChain(llm=Notary(), memory=memory, **more)
+    return ConversationChain(llm=RecordingLLM(), memory=memory, **more)
 
 
 def said(memory):
@@ -75,9 +75,9 @@ async def test_trap_16_what_was_recalled_is_not_memorized_again(memory):
 
 
 def test_it_takes_the_place_of_the_vector_store_memory():
-    ours, theirs = TitansChainMemory.model_fields, VectorStoreRetrieverMemory.model_fields
+    new, old = TitansChainMemory.model_fields, VectorStoreRetrieverMemory.model_fields
     for name in ("memory_key", "input_key", "exclude_input_keys"):
-        assert ours[name].get_default(call_default_factory=True) == theirs[name].get_default(call_default_factory=True)
+        assert new[name].get_default(call_default_factory=True) == old[name].get_default(call_default_factory=True)
 
 
 def test_nothing_relevant_is_an_empty_text(memory):

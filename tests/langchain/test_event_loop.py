@@ -28,7 +28,7 @@ async def test_aadd_messages(slow_memory):
 
 
 class MemoryOf20Milliseconds:
-    """A memory whose recall takes that long."""
+    """A memory whose recall takes 20 ms."""
 
     tenant, reader = "alice", "slow"
 
@@ -42,7 +42,7 @@ class MemoryOf20Milliseconds:
 
 @pytest.fixture
 def frozen():
-    """What the process has loaded is left out of garbage collections, as a server should do; see docs/langchain.md."""
+    """Exclude loaded objects from garbage collection, as docs/langchain.md recommends for servers."""
     gc.collect()
     gc.freeze()
     yield
@@ -59,7 +59,7 @@ async def test_a_hundred_concurrent_retrievers_leave_the_loop_free(frozen):
 
 
 async def test_no_step_of_a_hundred_concurrent_agents_stops_the_loop(frozen, monkeypatch):
-    """The steps are measured one by one: starting a hundred agents at once takes LangGraph itself longer than this."""
+    """The steps are measured one by one, because LangGraph itself needs more than 50 ms to start a hundred agents."""
     agent = create_agent(
         ScriptedModel(), middleware=[TitansMemoryMiddleware(MemoryOf20Milliseconds(), roles=(), timeout=60)]
     )

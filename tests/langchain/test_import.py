@@ -1,4 +1,4 @@
-"""Importing the LangChain adapter is cheap: no torch before a memory is opened."""
+"""Importing the LangChain adapter is fast: it loads no torch before a memory is opened."""
 
 import subprocess
 import sys
@@ -13,9 +13,7 @@ HEAVY = {"torch", "transformers", "sentence_transformers", "bitsandbytes"}
 
 
 def run(code, *flags):
-    return subprocess.run(  # our own interpreter and code
-        [sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    return subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
 
 def imported(code):

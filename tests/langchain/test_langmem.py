@@ -1,4 +1,4 @@
-"""langmem's memory tools work on a TitansStore as they are, in an agent, for each user apart."""
+"""langmem's memory tools work on a `TitansStore` without changes, in an agent, separately for each user."""
 
 import json
 import warnings
@@ -13,7 +13,7 @@ from titans_core import MemoryBank
 from titans_langchain.store import TitansStore
 
 with warnings.catch_warnings():
-    # trustcall, which langmem needs, still imports it from where it was before LangGraph 1.0.
+    # langmem needs trustcall, which still imports `Send` from its place before LangGraph 1.0.
     warnings.filterwarnings("ignore", message="Importing Send from langgraph.constants is deprecated")
     from langmem import create_manage_memory_tool, create_search_memory_tool
 
@@ -23,7 +23,7 @@ QUESTION = "What is Alice's favorite drink?"
 
 
 class Scripted(GenericFakeChatModel):
-    """A model whose messages are written down, and which takes tools."""
+    """A model with prepared messages that accepts tools."""
 
     def bind_tools(self, tools, **kwargs):
         return self
@@ -37,7 +37,7 @@ def store(reader, tmp_path):
 
 @pytest.fixture(params=["sync", "async"])
 def call(request, store):
-    """Has an agent call one tool in a new thread, and gives what the tool answered."""
+    """Let an agent call one tool in a new thread, and return the tool's answer."""
     threads = iter(range(100))
     saver = InMemorySaver()
 
@@ -73,12 +73,12 @@ async def test_what_one_thread_tells_another_finds(call, store):
 
 
 async def test_a_memory_is_updated_and_deleted(call):
-    id = (await call("manage_memory", content=TEA)).removeprefix("created memory ")  # noqa: A001 - as the tool's
-    assert await call("manage_memory", content=COFFEE, action="update", id=id) == f"updated memory {id}"
+    memory_id = (await call("manage_memory", content=TEA)).removeprefix("created memory ")
+    assert await call("manage_memory", content=COFFEE, action="update", id=memory_id) == f"updated memory {memory_id}"
     [found] = json.loads(await call("search_memory", query=QUESTION))
-    assert (found["key"], found["value"]) == (id, {"content": COFFEE})
+    assert (found["key"], found["value"]) == (memory_id, {"content": COFFEE})
     assert found["created_at"] < found["updated_at"]
-    assert await call("manage_memory", action="delete", id=id) == f"Deleted memory {id}"
+    assert await call("manage_memory", action="delete", id=memory_id) == f"Deleted memory {memory_id}"
     assert json.loads(await call("search_memory", query=QUESTION)) == []
 
 

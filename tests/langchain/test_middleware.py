@@ -1,4 +1,4 @@
-"""TitansMemoryMiddleware gives an agent what was said in other threads, and memorizes what is said in this one."""
+"""`TitansMemoryMiddleware` recalls for an agent what was said in other threads, and memorizes the current thread."""
 
 import asyncio
 import logging
@@ -39,9 +39,11 @@ def config(user="alice", thread="monday"):
 
 
 def agent(model, memory, **options):
-    made = {name: options.pop(name) for name in ("tools", "context_schema", "system_prompt") if name in options}
+    agent_options = {
+        name: options.pop(name) for name in ("tools", "context_schema", "system_prompt") if name in options
+    }
     middleware = TitansMemoryMiddleware(memory, **options)
-    return create_agent(model, middleware=[middleware], checkpointer=InMemorySaver(), **made)
+    return create_agent(model, middleware=[middleware], checkpointer=InMemorySaver(), **agent_options)
 
 
 def texts(memory):
@@ -87,12 +89,12 @@ def test_nothing_relevant_adds_nothing(bank, model):
 
 
 def test_inject_when_high_leaves_out_what_may_be_irrelevant(reader, model):
-    asked = "Which pet food do I need?"
+    question = "Which pet food do I need?"
     with TitansMemory.open(":memory:", tenant="alice", reader=reader, strategy="fixed_threshold") as memory:
         memory.memorize(TELL, speaker="user")
-        assert memory.recall(asked).confidence == "low"
-        agent(model, memory, inject_when="high").invoke({"messages": asked}, config())
-        agent(model, memory, inject_when="low").invoke({"messages": asked}, config(thread="tuesday"))
+        assert memory.recall(question).confidence == "low"
+        agent(model, memory, inject_when="high").invoke({"messages": question}, config())
+        agent(model, memory, inject_when="low").invoke({"messages": question}, config(thread="tuesday"))
     assert model.systems[0] == ""
     assert '<memory confidence="low">' in model.systems[1]
 
@@ -294,7 +296,7 @@ def test_a_tool_call_and_its_result_are_no_turns_unless_asked_for(bank):
 
 def test_the_servers_user_counts_and_cannot_be_overruled(bank, model):
     bank.tenant("alice").memorize(TELL, speaker="user")
-    # As the server gives it, and as JSON has it.
+    # The server passes an object; after JSON it is a dict.
     for user in (SimpleNamespace(identity="alice"), {"identity": "alice"}):
         authenticated = {"configurable": {"langgraph_auth_user": user}}
         agent(model, bank, roles=()).invoke(

@@ -1,4 +1,4 @@
-"""Two nodes give a graph a memory: what one thread says, another recalls, and `messages` stay as they were."""
+"""Two nodes give a graph a memory: one thread recalls what another thread said, and `messages` do not change."""
 
 import asyncio
 import runpy
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.channels.untracked_value import UntrackedValue
 from langgraph.checkpoint.memory import InMemorySaver
@@ -15,6 +14,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import RetryPolicy
 
+from support.custom_events import EventRecorder
 from support.looping import stops_the_loop
 from titans_core import TitansMemory
 from titans_core.errors import ClosedMemoryError, InvalidTenantError
@@ -58,10 +58,10 @@ async def say(graph, text, config, mode, **more):
     return await graph.ainvoke({"messages": text}, config, **more)
 
 
-both = pytest.mark.parametrize("mode", ["sync", "async"])
+sync_and_async = pytest.mark.parametrize("mode", ["sync", "async"])
 
 
-@both
+@sync_and_async
 async def test_a_new_thread_knows_what_an_old_one_said(bank, mode):
     graph = graph_with(bank)
     assert (await say(graph, CODE, config_of("alice", "monday"), mode))["memory"] == ""
@@ -77,7 +77,7 @@ async def test_a_new_thread_knows_what_an_old_one_said(bank, mode):
     ]
 
 
-@both
+@sync_and_async
 async def test_what_was_recalled_is_not_among_the_messages(bank, mode):
     graph, config = graph_with(bank), config_of("alice", "tuesday")
     bank.tenant("alice").memorize(CODE)
@@ -87,7 +87,7 @@ async def test_what_was_recalled_is_not_among_the_messages(bank, mode):
     assert [message.text for message in graph.get_state(config).values["messages"]] == [ASKED, "Noted."]
 
 
-@both
+@sync_and_async
 async def test_one_users_thread_never_sees_another_users(bank, mode):
     graph = graph_with(bank)
     await say(graph, CODE, config_of("alice", "monday"), mode)
@@ -95,7 +95,7 @@ async def test_one_users_thread_never_sees_another_users(bank, mode):
     assert [turn.text for turn in bank.tenant("bruno").turns()] == [ASKED, "Noted."]
 
 
-@both
+@sync_and_async
 async def test_the_user_may_come_from_the_context(bank, mode):
     graph, thread = graph_with(bank), {"configurable": {"thread_id": "monday"}}
     await say(graph, CODE, thread, mode, context=Context("alice"))
@@ -105,19 +105,19 @@ async def test_the_user_may_come_from_the_context(bank, mode):
         await say(graph, ASKED, config_of("bruno", "wednesday"), mode, context=Context("alice"))
 
 
-@both
+@sync_and_async
 async def test_a_missing_user_stops_the_graph_before_the_model(bank, mode):
-    asked = []
-    graph = graph_with(bank, model=lambda state: asked.append(state))
+    states = []
+    graph = graph_with(bank, model=lambda state: states.append(state))
     with pytest.raises(InvalidTenantError, match="user_id"):
         await say(graph, CODE, {"configurable": {"thread_id": "monday"}}, mode)
     only_memorizing = StateGraph(State).add_node("memorize", memorize_node(bank)).add_edge(START, "memorize").compile()
     with pytest.raises(InvalidTenantError, match="user_id"):
         await say(only_memorizing, CODE, None, mode)
-    assert asked == bank.tenants() == []
+    assert states == bank.tenants() == []
 
 
-@both
+@sync_and_async
 async def test_a_memory_that_fails_stops_the_graph(reader, mode):
     memory = TitansMemory.open(":memory:", tenant="alice", reader=reader)
     graph = graph_with(memory)
@@ -126,7 +126,7 @@ async def test_a_memory_that_fails_stops_the_graph(reader, mode):
         await say(graph, CODE, config_of("alice", "monday"), mode)
 
 
-@both
+@sync_and_async
 async def test_what_the_messages_hold_is_not_recalled(bank, mode):
     graph, config = graph_with(bank), config_of("alice", "monday")
     await say(graph, CODE, config, mode)
@@ -134,7 +134,7 @@ async def test_what_the_messages_hold_is_not_recalled(bank, mode):
     assert CODE in (await say(graph, ASKED, config_of("alice", "tuesday"), mode))["memory"]
 
 
-@both
+@sync_and_async
 async def test_a_node_that_runs_twice_memorizes_once(bank, mode):
     node, config = memorize_node(bank), config_of("alice", "monday")
     state = {"messages": [HumanMessage(CODE, id="h-1"), AIMessage("Noted.", id="a-1")]}
@@ -143,7 +143,7 @@ async def test_a_node_that_runs_twice_memorizes_once(bank, mode):
     assert [turn.id for turn in bank.tenant("alice").turns()] == ["h-1", "a-1"]
 
 
-@both
+@sync_and_async
 async def test_a_retried_graph_memorizes_once(bank, mode):
     failures = [ConnectionError("after memorizing")]
     graph = StateGraph(State)
@@ -167,7 +167,7 @@ async def test_a_retried_graph_memorizes_once(bank, mode):
     assert [turn.text for turn in bank.tenant("alice").turns()] == [CODE]
 
 
-@both
+@sync_and_async
 async def test_only_what_is_new_is_memorized_and_nothing_empty(bank, mode):
     graph, config = graph_with(bank, model=lambda state: {"messages": [AIMessage("")]}), config_of("alice", "monday")
     await say(graph, CODE, config, mode)
@@ -175,7 +175,7 @@ async def test_only_what_is_new_is_memorized_and_nothing_empty(bank, mode):
     assert [turn.text for turn in bank.tenant("alice").turns()] == [CODE, ASKED]
 
 
-@both
+@sync_and_async
 async def test_the_roles_that_are_memorized_can_be_chosen(memory, mode):
     def use_tool(state):
         call = {"name": "weather", "args": {}, "id": "c-1", "type": "tool_call"}
@@ -190,7 +190,7 @@ async def test_the_roles_that_are_memorized_can_be_chosen(memory, mode):
     ]
 
 
-@both
+@sync_and_async
 async def test_without_a_question_nothing_is_recalled(memory, mode):
     memory.memorize(CODE)
     node = recall_node(memory)
@@ -199,7 +199,7 @@ async def test_without_a_question_nothing_is_recalled(memory, mode):
         assert found == {"memory": ""}
 
 
-@both
+@sync_and_async
 async def test_key_k_and_max_tokens_are_the_graphs_to_choose(reader, mode):
     class Other(MessagesState):
         known: str
@@ -216,7 +216,7 @@ async def test_key_k_and_max_tokens_are_the_graphs_to_choose(reader, mode):
         assert 0 < (await recalled(max_tokens=60)).count("\n- ") < 4
 
 
-@both
+@sync_and_async
 async def test_a_state_may_be_an_object(bank, mode):
     @dataclass
     class Object:
@@ -240,19 +240,12 @@ def test_a_block_may_be_kept_out_of_the_checkpoints(memory):
     assert CODE not in str(list(graph.get_state_history(config_of("alice", "monday"))))
 
 
-@both
+@sync_and_async
 async def test_the_runs_callbacks_are_told_without_the_text(bank, mode):
-    class Seen(BaseCallbackHandler):
-        def __init__(self):
-            self.events = []
-
-        def on_custom_event(self, name, data, **kwargs):
-            self.events.append((name, data))
-
-    seen = Seen()
-    await say(graph_with(bank), CODE, config_of("alice", "monday", callbacks=[seen]), mode)
-    assert [name for name, _ in seen.events] == ["titans_recall", "titans_memorize"]
-    assert CODE not in str(seen.events)
+    recorder = EventRecorder()
+    await say(graph_with(bank), CODE, config_of("alice", "monday", callbacks=[recorder]), mode)
+    assert [name for name, _ in recorder.events] == ["titans_recall", "titans_memorize"]
+    assert CODE not in str(recorder.events)
 
 
 async def test_many_users_at_once_each_get_their_own(bank):

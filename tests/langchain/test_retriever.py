@@ -1,4 +1,4 @@
-"""TitansRetriever gives what the memory recalls, as documents, and nothing when nothing is known."""
+"""`TitansRetriever` returns the recalls of a memory as documents, and no documents if nothing relevant is known."""
 
 import json
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def memory(reader):
 
 @pytest.fixture(scope="module")
 def lenient(reader):
-    """A memory that labels nothing `none` that is stored: for tests of what is found, however far-fetched."""
+    """A memory that labels no stored turn `none`, for tests that need every turn that passes a filter."""
     with TitansMemory.open(":memory:", tenant="alice", reader=reader, strategy="fixed_threshold") as memory:
         memory.memorize_many(TURNS)
         yield memory

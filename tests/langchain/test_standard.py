@@ -1,4 +1,4 @@
-"""The retriever passes LangChain's own suite for retrievers, whole."""
+"""The retriever passes LangChain's whole test suite for retrievers."""
 
 import pytest
 from langchain_tests.integration_tests import RetrieversIntegrationTests

@@ -1,4 +1,4 @@
-"""TitansStore is a LangGraph store: one suite over LangGraph's own InMemoryStore and over ours."""
+"""`TitansStore` is a LangGraph store: every test here also passes with LangGraph's `InMemoryStore`."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,9 +6,9 @@ import pytest
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
+from support.store_items import ALICE, FACTS, ITEMS, keys
 from titans_langchain.store import TitansStore
 
-ALICE = ("memories", "alice")
 KEYS = [
     "",
     " ",
@@ -26,23 +26,11 @@ KEYS = [
     "ключ",
     "鍵🗝️",
 ]
-FACTS = {
-    "code": {"text": "The secret code is X-8-DELTA-9.", "kind": "secret"},
-    "color": {"text": "Alice's favorite color is turquoise.", "kind": "taste"},
-    "meeting": {"text": "The meeting is scheduled for 3pm on Friday.", "kind": "date"},
-    "bruno": {"text": "Bruno has moved to Lisbon with two cats.", "kind": "people"},
-}
-ITEMS = {
-    "one": {"n": 1, "tags": ["a", "b"], "place": {"city": "Rome", "zip": "00118"}},
-    "two": {"n": 2, "tags": ["a"], "place": {"city": "Oslo"}},
-    "many": {"n": "10", "tags": [], "day": "2026-03-02"},
-    "none": {"n": None, "day": "2025-12-31"},
-}
 
 
 @pytest.fixture(params=["InMemoryStore", "TitansStore"])
 def store(request, bank, reader):
-    """Each of the two, as it answers a query at all costs."""
+    """Either store; `TitansStore` without abstaining, because `InMemoryStore` always returns the nearest items."""
     if request.param == "TitansStore":
         return TitansStore(bank, fields=["text"], abstain=False)
 
@@ -50,10 +38,6 @@ def store(request, bank, reader):
         return [reading.pooled.tolist() for reading in reader.read(texts)]
 
     return InMemoryStore(index={"dims": reader.dim, "embed": embed, "fields": ["text"]})
-
-
-def keys(items):
-    return [item.key for item in items]
 
 
 def test_what_is_put_is_got(store):
@@ -287,7 +271,7 @@ def test_a_query_finds_the_fields_that_are_indexed(store):
     assert keys(store.search(ALICE, query="What leaks?"))[0] == "default"
     for query in ("What is the code?", "Who owns a canoe?"):
         assert keys(store.search(ALICE, query=query))[0] == "other"
-    # What cannot be found fills the page at its end.
+    # Items that are not indexed fill the end of the page.
     found = store.search(ALICE, query="What leaks?")
     assert (found[-1].key, found[-1].score) == ("never", None)
     assert len(store.search(ALICE, query="What leaks?", limit=2)) == 2

@@ -1,4 +1,4 @@
-"""What TitansStore promises beyond what LangGraph's InMemoryStore does, and what that gets wrong."""
+"""What `TitansStore` promises beyond LangGraph's `InMemoryStore`, and the errors of that store that it avoids."""
 
 import logging
 import time
@@ -11,29 +11,16 @@ from hypothesis import strategies as st
 from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp, MatchCondition, PutOp, SearchOp
 
 from support.looping import stops_the_loop
+from support.store_items import ALICE, FACTS, ITEMS, keys
 from titans_core import MemoryBank, Turn
 from titans_core.errors import InvalidQueryError, InvalidTurnError, StorageBusyError
-from titans_langchain.identity import NAMESPACES
+from titans_langchain.identity import STORE_PREFIX
 from titans_langchain.store import TitansStore
 from titans_langchain.store.items import ScoredItem, id_of, key_of, namespace_of, tenant_of
 
-ALICE = ("memories", "alice")
-FACTS = {
-    "code": {"text": "The secret code is X-8-DELTA-9.", "kind": "secret"},
-    "color": {"text": "Alice's favorite color is turquoise.", "kind": "taste"},
-    "meeting": {"text": "The meeting is scheduled for 3pm on Friday.", "kind": "date"},
-    "bruno": {"text": "Bruno has moved to Lisbon with two cats.", "kind": "people"},
-}
-ITEMS = {
-    "one": {"n": 1, "tags": ["a", "b"], "place": {"city": "Rome", "zip": "00118"}},
-    "two": {"n": 2, "tags": ["a"], "place": {"city": "Oslo"}},
-    "many": {"n": "10", "tags": [], "day": "2026-03-02"},
-    "none": {"n": None, "day": "2025-12-31"},
-}
-
 
 class Clock:
-    """The time, which passes only when it is told to."""
+    """A clock that a test moves."""
 
     def __init__(self):
         self.now = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -55,13 +42,9 @@ def titans(bank):
 
 
 @pytest.fixture
-def told(titans):
+def store_with_facts(titans):
     titans.batch([PutOp(ALICE, key, value) for key, value in FACTS.items()])
     return titans
-
-
-def keys(items):
-    return [item.key for item in items]
 
 
 @pytest.mark.parametrize(
@@ -217,12 +200,12 @@ def test_reading_lets_an_item_live_on(bank, clock):
     assert store.search(ALICE) == []
 
 
-def test_a_query_lets_what_it_finds_live_on(told, clock):
-    told.put(ALICE, "code", FACTS["code"], ttl=10)
+def test_a_query_lets_what_it_finds_live_on(store_with_facts, clock):
+    store_with_facts.put(ALICE, "code", FACTS["code"], ttl=10)
     clock.pass_minutes(9)
-    assert keys(told.search(ALICE, query="What is the secret code?", limit=1)) == ["code"]
+    assert keys(store_with_facts.search(ALICE, query="What is the secret code?", limit=1)) == ["code"]
     clock.pass_minutes(9)
-    assert told.get(ALICE, "code") is not None
+    assert store_with_facts.get(ALICE, "code") is not None
 
 
 def test_what_is_put_after_it_has_expired_is_new(titans, clock):
@@ -273,7 +256,9 @@ def test_the_sweeper_sweeps_until_it_is_stopped(bank, clock, monkeypatch, caplog
     store.stop_ttl_sweeper()
     store.stop_ttl_sweeper()
     assert not thread.is_alive()
-    assert [record.message for record in caplog.records] == ["Expired items could not be deleted."]
+    assert [record.message for record in caplog.records] == [
+        "Expired items could not be deleted; the next sweep tries again."
+    ]
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "10"])
@@ -289,14 +274,16 @@ def test_trap_15_what_is_put_is_found_at_once(titans):
         assert key in keys(titans.search(ALICE))
 
 
-def test_trap_20_namespaces_share_nothing(told):
+def test_trap_20_namespaces_share_nothing(store_with_facts):
     query = "What is the secret code?"
-    before = told.search(ALICE, query=query)
+    before = store_with_facts.search(ALICE, query=query)
     mallory = ("memories", "mallory")
-    told.batch([PutOp(mallory, f"k{n}", {"text": f"The secret code of door {n} is {n * 37}."}) for n in range(20)])
-    assert [item.dict() for item in told.search(ALICE, query=query)] == [item.dict() for item in before]
-    assert {item.namespace for item in told.search(mallory, query=query)} == {mallory}
-    assert told.search(mallory, query="Who has moved to Lisbon?") == []
+    store_with_facts.batch(
+        [PutOp(mallory, f"k{n}", {"text": f"The secret code of door {n} is {n * 37}."}) for n in range(20)]
+    )
+    assert [item.dict() for item in store_with_facts.search(ALICE, query=query)] == [item.dict() for item in before]
+    assert {item.namespace for item in store_with_facts.search(mallory, query=query)} == {mallory}
+    assert store_with_facts.search(mallory, query="Who has moved to Lisbon?") == []
 
 
 @pytest.mark.parametrize(
@@ -313,35 +300,37 @@ def test_a_key_is_a_text(titans):
     for op in (PutOp(ALICE, 5, {"n": 1}), GetOp(ALICE, "\ud800")):
         with pytest.raises(InvalidTurnError, match="key"):
             titans.batch([op])
-    titans.put(ALICE, 5, {"n": 1})  # LangGraph's own methods make it one
+    titans.put(ALICE, 5, {"n": 1})  # LangGraph's methods convert a key to text
     assert titans.get(ALICE, 5).key == "5"
 
 
-def test_scored_items_say_how_far_to_trust_them(told):
-    found = told.search(ALICE, query="What is the secret code?")
+def test_scored_items_say_how_far_to_trust_them(store_with_facts):
+    found = store_with_facts.search(ALICE, query="What is the secret code?")
     assert isinstance(found[0], ScoredItem)
     assert (found[0].key, found[0].confidence) == ("code", "high")
     assert {item.confidence for item in found[1:]} <= {"low"}
     assert found[0].dict()["confidence"] == "high"
     assert found[0].dict()["score"] == found[0].score
     assert all(0 <= item.score <= 1 for item in found)
-    assert [item.confidence for item in told.search(ALICE)] == [None] * len(FACTS)
+    assert [item.confidence for item in store_with_facts.search(ALICE)] == [None] * len(FACTS)
 
 
-async def test_a_question_that_nothing_answers_finds_nothing(told):
+async def test_a_question_that_nothing_answers_finds_nothing(store_with_facts):
     for query in ("Who won the football world cup?", "How tall is the Eiffel tower?"):
-        assert told.search(ALICE, query=query) == []
-        assert await told.asearch((), query=query) == []
+        assert store_with_facts.search(ALICE, query=query) == []
+        assert await store_with_facts.asearch((), query=query) == []
 
 
-def test_without_abstaining_it_is_labelled_none(told):
-    found = TitansStore(told.bank, abstain=False).search(ALICE, query="Who won the football world cup?")
+def test_without_abstaining_it_is_labelled_none(store_with_facts):
+    found = TitansStore(store_with_facts.bank, abstain=False).search(ALICE, query="Who won the football world cup?")
     assert sorted(keys(found)) == sorted(FACTS)
     assert {item.confidence for item in found if item.score is not None} == {"none"}
 
 
-def test_a_blank_query_is_none(told):
-    assert keys(told.search(ALICE, query=" ")) == keys(told.search(ALICE, query="")) == list(FACTS)
+def test_a_blank_query_is_none(store_with_facts):
+    assert (
+        keys(store_with_facts.search(ALICE, query=" ")) == keys(store_with_facts.search(ALICE, query="")) == list(FACTS)
+    )
 
 
 @pytest.mark.parametrize(
@@ -425,7 +414,7 @@ NAMESPACE = st.lists(LABELS, max_size=3).map(tuple)
 @given(NAMESPACE, NAMESPACE)
 def test_namespaces_are_encoded_reversibly_and_label_by_label(one, other):
     assert namespace_of(tenant_of(one)) == one
-    assert tenant_of(one).startswith(NAMESPACES)
+    assert tenant_of(one).startswith(STORE_PREFIX)
     for whole in (other, one + other):
         assert tenant_of(whole).startswith(tenant_of(one)) == (whole[: len(one)] == one)
 

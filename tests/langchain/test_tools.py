@@ -1,14 +1,14 @@
-"""An agent's tools memorize, recall and forget in the memory of the user whom the run is about."""
+"""The tools of an agent memorize, recall and forget in the memory of the run's user."""
 
 from dataclasses import dataclass
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.checkpoint.memory import InMemorySaver
 
+from support.custom_events import EventRecorder
 from support.looping import stops_the_loop
 from support.scripted import ScriptedModel, calls
 from titans_core import TitansMemory
@@ -36,7 +36,7 @@ def config_of(user, thread="monday", **more):
 
 
 def answer_of(result):
-    """What the last tool answered."""
+    """Return the answer of the last tool."""
     return [message for message in result["messages"] if isinstance(message, ToolMessage)][-1]
 
 
@@ -198,18 +198,18 @@ def test_k_limits_what_is_shown(reader):
 
 
 @pytest.mark.parametrize(
-    ("make", "args", "told"),
+    ("make", "args", "expected"),
     [
         (create_memorize_tool, {"content": "  "}, "needs text"),
         (create_recall_tool, {"query": ""}, "needs text"),
         (create_forget_tool, {"memory_id": "never"}, "'never'"),
     ],
 )
-async def test_other_errors_are_told_to_the_model(memory, make, args, told):
+async def test_other_errors_are_told_to_the_model(memory, make, args, expected):
     tool = make(memory)
     for answer in (tool.invoke(call(tool, **args)), await tool.ainvoke(call(tool, **args))):
         assert answer.status == "error"
-        assert told in answer.text
+        assert expected in answer.text
 
 
 async def test_a_closed_memory_is_told_to_the_model(reader):
@@ -240,27 +240,20 @@ def test_a_forgotten_text_is_in_no_answer(memory):
 
 
 async def test_the_runs_callbacks_are_told_without_the_text(bank):
-    class Seen(BaseCallbackHandler):
-        def __init__(self):
-            self.events = []
-
-        def on_custom_event(self, name, data, **kwargs):
-            self.events.append((name, data))
-
-    seen = Seen()
-    config = config_of("alice", callbacks=[seen])
+    recorder = EventRecorder()
+    config = config_of("alice", callbacks=[recorder])
     agent_that_calls(bank, calls("memorize", content=CODE)).invoke({"messages": "!"}, config)
     await agent_that_calls(bank, calls("recall", query=ASKED)).ainvoke({"messages": "!"}, config)
     create_recall_tool(bank).invoke({"query": ASKED}, config)
     await create_memorize_tool(bank).ainvoke({"content": CODE}, config)
-    names = [name for name, _ in seen.events]
+    names = [name for name, _ in recorder.events]
     assert names == ["titans_memorize", "titans_recall", "titans_recall", "titans_memorize"]
-    assert {data["tenant"] for _, data in seen.events} == {"alice"}
-    assert CODE not in str(seen.events)
+    assert {data["tenant"] for _, data in recorder.events} == {"alice"}
+    assert CODE not in str(recorder.events)
 
 
 def test_a_conversation_with_tools_goes_on_from_its_checkpoint(bank, caplog):
-    """What the tools return is saved as it is."""
+    """A checkpoint saves the results of the tools unchanged."""
     agent = agent_that_calls(
         bank, calls("memorize", content=CODE), "Noted.", calls("recall", query=ASKED), checkpointer=InMemorySaver()
     )
@@ -271,7 +264,7 @@ def test_a_conversation_with_tools_goes_on_from_its_checkpoint(bank, caplog):
     saved = answer_of(agent.get_state(config_of("alice")).values).artifact
     assert saved == answer_of(result).artifact
     assert saved["recalls"][0]["turn"]["text"] == CODE
-    assert caplog.text == ""  # LangGraph warns of classes that it will not load in future
+    assert caplog.text == ""  # LangGraph logs classes that later releases will not load
 
 
 @pytest.mark.parametrize(("make", "args"), ARGUMENTS)

@@ -1,4 +1,4 @@
-"""The tools pass LangChain's own suites for tools, whole."""
+"""The tools pass LangChain's whole test suites for tools."""
 
 import pytest
 from langchain_tests.integration_tests import ToolsIntegrationTests
@@ -9,7 +9,7 @@ from titans_langchain import create_forget_tool, create_memorize_tool, create_re
 pytestmark = pytest.mark.compat
 
 
-class Memorizing:
+class MemorizeTool:
     @property
     def tool_constructor(self):
         return create_memorize_tool(self.memory)
@@ -24,7 +24,7 @@ class Memorizing:
         memory.memorize("We meet on Friday at 3pm.", id="meeting")
 
 
-class Recalling(Memorizing):
+class RecallTool(MemorizeTool):
     @property
     def tool_constructor(self):
         return create_recall_tool(self.memory)
@@ -34,7 +34,7 @@ class Recalling(Memorizing):
         return {"query": "When do we meet?"}
 
 
-class Forgetting(Memorizing):
+class ForgetTool(MemorizeTool):
     @property
     def tool_constructor(self):
         return create_forget_tool(self.memory)
@@ -44,25 +44,25 @@ class Forgetting(Memorizing):
         return {"memory_id": "meeting"}
 
 
-class TestMemorizeUnit(Memorizing, ToolsUnitTests):
+class TestMemorizeUnit(MemorizeTool, ToolsUnitTests):
     pass
 
 
-class TestMemorizeIntegration(Memorizing, ToolsIntegrationTests):
+class TestMemorizeIntegration(MemorizeTool, ToolsIntegrationTests):
     pass
 
 
-class TestRecallUnit(Recalling, ToolsUnitTests):
+class TestRecallUnit(RecallTool, ToolsUnitTests):
     pass
 
 
-class TestRecallIntegration(Recalling, ToolsIntegrationTests):
+class TestRecallIntegration(RecallTool, ToolsIntegrationTests):
     pass
 
 
-class TestForgetUnit(Forgetting, ToolsUnitTests):
+class TestForgetUnit(ForgetTool, ToolsUnitTests):
     pass
 
 
-class TestForgetIntegration(Forgetting, ToolsIntegrationTests):
+class TestForgetIntegration(ForgetTool, ToolsIntegrationTests):
     pass

@@ -1,7 +1,7 @@
-"""The traps of LangChain's interfaces for agents and retrievers, one test each. 10 to 15 are with the store, 16 with
-the classic memory.
+"""The traps of LangChain's interfaces for agents and retrievers, with one test or more for each trap.
 
-What they have in common: the obvious implementation passes a test by hand and fails in somebody's application.
+A trap is a case in which the obvious implementation passes a manual test and fails in an application. Traps 10 to 15
+are in test_store_promises.py, and trap 16 is in test_classic.py.
 """
 
 import asyncio
@@ -41,15 +41,15 @@ def said(bank, user="alice"):
 
 
 async def run(agent, how, message, config):
-    """Call an agent in one of the four ways; gives its messages."""
-    given = {"messages": message}
+    """Call an agent in one of the four ways, and return its messages."""
+    state = {"messages": message}
     if how == "invoke":
-        return agent.invoke(given, config)["messages"]
+        return agent.invoke(state, config)["messages"]
     if how == "ainvoke":
-        return (await agent.ainvoke(given, config))["messages"]
+        return (await agent.ainvoke(state, config))["messages"]
     if how == "stream":
-        return list(agent.stream(given, config, stream_mode="values"))[-1]["messages"]
-    return [state async for state in agent.astream(given, config, stream_mode="values")][-1]["messages"]
+        return list(agent.stream(state, config, stream_mode="values"))[-1]["messages"]
+    return [values async for values in agent.astream(state, config, stream_mode="values")][-1]["messages"]
 
 
 @pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
@@ -62,8 +62,8 @@ async def test_trap_01_hook_parameters_are_injected_by_name(bank, how):
     agent = create_agent(model, middleware=[TitansMemoryMiddleware(bank)])
     await run(agent, how, TELL, config())
     await run(agent, how, ASK, config())
-    assert said(bank) == [TELL, ASK]  # after_agent and its twin
-    assert TELL in model.systems[1]  # before_model, wrap_model_call and their twins
+    assert said(bank) == [TELL, ASK]  # from after_agent and aafter_agent
+    assert TELL in model.systems[1]  # from before_model, wrap_model_call and their async variants
 
 
 async def test_trap_02_every_hook_has_its_twin(bank, how):
@@ -95,7 +95,7 @@ def test_trap_04_two_memories_of_one_agent_have_two_names(bank, reader):
 
 
 class MemoryOf:
-    """A bank that gives everybody the same memory."""
+    """A bank that returns the same memory for every user."""
 
     def __init__(self, memory):
         self.memory, self.reader = memory, memory.reader
@@ -119,10 +119,12 @@ async def test_trap_05_a_run_that_fails_or_pauses_is_memorized_once_it_ends(bank
     assert said(bank) == []
     bank.tenant("alice").memorize("I always pay the rent from my savings.", speaker="user")
     agent.invoke({"messages": "Pay my rent."}, config())
-    assert said(bank) == ["I always pay the rent from my savings."]  # it waits for a human
+    assert said(bank) == ["I always pay the rent from my savings."]  # the run waits for a human
     agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), config())
     assert said(bank)[1:] == ["My rent is due.", "Pay my rent."]
-    assert all("savings" in system for system in model.systems[1:])  # also after the pause, which saved no recall
+    assert all(
+        "savings" in system for system in model.systems[1:]
+    )  # also after the pause, because the checkpoint holds no recall
 
 
 def test_trap_05_a_run_that_another_middleware_ends_is_memorized(bank):
@@ -141,13 +143,13 @@ async def test_trap_06_what_runs_twice_is_memorized_once(bank):
     middleware = TitansMemoryMiddleware(bank)
     agent = create_agent(ScriptedModel(), middleware=[middleware], checkpointer=InMemorySaver())
     await run(agent, "invoke", TELL, config())
-    agent.update_state(config(), {}, as_node="model")  # goes on from before after_agent
+    agent.update_state(config(), {}, as_node="model")  # the run continues just before after_agent
     agent.invoke(None, config())
     await agent.ainvoke(None, config())
     assert [turn.speaker for turn in bank.tenant("alice").turns()] == ["user", "assistant"]
     past = [state for state in agent.get_state_history(config()) if state.next and "model" in str(state.next)][-1]
     config_then = {"configurable": {**past.config["configurable"], "user_id": "alice"}}
-    agent.invoke(None, config_then)  # time travel: the model answers anew, the user's message is the same
+    agent.invoke(None, config_then)  # time travel: a new answer to the same message
     assert said(bank) == [TELL]
 
 
@@ -183,7 +185,9 @@ async def test_trap_09_abstention_is_no_failure_of_k(bank):
     assert retriever.invoke("Who won the football world cup?", config()) == []
     assert await retriever.ainvoke("Who won the football world cup?", config()) == []
     memory.memorize(TELL, session="tuesday")
-    assert len(TitansRetriever(memory=bank, k=3, session="tuesday").invoke(ASK, config())) == 1  # k caps what passes
+    assert (
+        len(TitansRetriever(memory=bank, k=3, session="tuesday").invoke(ASK, config())) == 1
+    )  # k limits what passes the filter
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Many users in one event loop: nobody is shown what another one said."""
+"""Many users in one event loop: no user sees what another user said."""
 
 import asyncio
 import random
@@ -15,8 +15,7 @@ from titans_langchain import TitansMemoryMiddleware
 COUNTS = [(12, 10), pytest.param(50, 20, marks=pytest.mark.slow)]
 SUBJECTS = ["locker", "suitcase", "bicycle lock", "safe", "front door"]
 
-
-PREFIXES = ["", "user: "]  # as a question, and as a turn
+PREFIXES = ["", "user: "]  # the reader reads a question without the speaker, a turn with the speaker
 
 
 def message(user, turn):
@@ -28,11 +27,11 @@ def message(user, turn):
 
 @pytest.mark.parametrize(("users", "turns"), COUNTS)
 async def test_many_users_with_many_turns_each_never_see_another_users_turn(reader, tmp_path, users, turns):
-    """All have the same things with other codes, so that everything of anybody's is relevant to everybody."""
-    draw = random.Random(0)  # noqa: S311 - not for secrets
+    """All users have the same things with different codes: each turn is relevant to every user's questions."""
+    draw = random.Random(0)  # noqa: S311  # not for secrets
     model = ScriptedModel()
     said = [(prefix, message(user, turn)) for user in range(users) for turn in range(turns) for prefix in PREFIXES]
-    recorded = RecordedReader(reader, said)  # in one batch, which is faster
+    recorded = RecordedReader(reader, said)  # all texts in one batch, which is faster
     with MemoryBank(tmp_path / "memory.db", reader=recorded) as bank:
         middleware = TitansMemoryMiddleware(bank, roles=("user",), max_tokens=None, timeout=60)
         agent = create_agent(model, middleware=[middleware])

@@ -1,7 +1,7 @@
-"""With TitansChatMemory, a fact told in one run is what LlamaIndex's agents give the model in the next.
+"""With TitansChatMemory, LlamaIndex's agents give their model a fact that the user told in an earlier session.
 
-The scripted model calls a tool and then answers. Its chat template is strict, so that it also refuses what a local
-model would refuse.
+The scripted model calls a tool and then answers. Its chat template is strict, so that the tests also fail for prompts
+that a local model would refuse.
 """
 
 import pytest
@@ -17,16 +17,17 @@ QUESTION = "What is the secret code?"
 CODE = "X-8-DELTA-9"
 ANSWER = "Here you are."
 
-# LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
+# LlamaIndex searches all attributes of an agent for steps, and thereby reads deprecated attributes of pydantic.
 pytestmark = [
     pytest.mark.compat,
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),  # by ReActAgent
+    # ReActAgent raises this warning.
+    pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),
 ]
 
 
 def today():
-    """The day of the week."""
+    """Return the day of the week."""
     return "Friday"
 
 
@@ -41,7 +42,7 @@ def thinks_and_calls_a_tool(messages):
 
 
 def hands_over(messages):
-    """Two agents: the first hands over to the second, who calls the tool."""
+    """Answer for two agents: the first hands over to the second, which calls the tool."""
     if messages[-1].role == "user":
         return call("handoff", to_agent="clerk", reason="The clerk knows the day.")
     return call("today") if "now handling" in messages[-1].content else ANSWER
@@ -74,7 +75,7 @@ streaming = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "s
 
 
 async def ask(agent, text, **options):
-    """Run an agent; gives its answer and the events on the way."""
+    """Run an agent; return its answer and its events."""
     handler = agent.run(text, **options)
     events = [event async for event in handler.stream_events()]
     return str(await handler), events
@@ -96,8 +97,8 @@ async def test_a_fact_told_in_an_earlier_session_reaches_the_model_and_every_tur
     assert [event.tool_output.content for event in events if isinstance(event, ToolCallResult)][-1] == "Friday"
     assert any(isinstance(event, AgentStream) for event in events) is streaming
     assert len(llm.prompts) >= 2
-    assert all(CODE in prompt for prompt in llm.prompts)  # before the tool is called, and after
-    # Neither the agent's tool calls nor what was recalled.
+    assert all(CODE in prompt for prompt in llm.prompts)  # both before and after the tool call
+    # The tool calls and the recalled block are not memorized.
     question, final = memory.turns(session="two")
     assert (question.speaker, question.text) == ("user", QUESTION)
     assert final.speaker == "assistant"
@@ -127,7 +128,7 @@ async def test_all_agents_of_a_workflow_share_the_memory(memory):
     await ask(agent, QUESTION, memory=two)
     assert [message.role.value for message in two.get_all()] == [
         "user",
-        *["assistant", "tool"],  # handed over
+        *["assistant", "tool"],  # the handover
         *["assistant", "tool", "assistant"],
     ]
     assert len(llm.prompts) == 3

@@ -1,4 +1,4 @@
-"""TitansChatMemory memorizes what is put, recalls it in later conversations, and never changes what it is given."""
+"""TitansChatMemory memorizes each message, recalls it in later conversations, and never changes its arguments."""
 
 import asyncio
 import copy
@@ -51,7 +51,7 @@ def texts(memory):
 
 @pytest.fixture
 def chat(memory):
-    """A new conversation of a user who told the secret code in an earlier one."""
+    """A new conversation of a user who told the secret code in an earlier conversation."""
     earlier = TitansChatMemory.from_defaults(memory=memory, session_id="earlier")
     earlier.put_messages([user(FACT), assistant("Noted.")])
     return TitansChatMemory.from_defaults(memory=memory, session_id="now")
@@ -91,7 +91,7 @@ def test_the_question_may_be_text_or_a_message(chat):
 
 def test_a_clear_recall_is_labelled_high_an_unclear_one_low_and_no_answer_is_none(chat, memory):
     assert '<memory confidence="high">' in chat.get(QUESTION)[0].content
-    memory.memorize("The secret code is K-2-OMEGA-1.", speaker="user")  # which of the two?
+    memory.memorize("The secret code is K-2-OMEGA-1.", speaker="user")  # two codes, so the answer is unclear
     assert '<memory confidence="low">' in chat.get(QUESTION)[0].content
     assert chat.get("Who won the football world cup?") == []
 
@@ -105,7 +105,8 @@ def test_the_label_is_not_that_of_the_questions_own_turn(chat):
 
 def test_the_label_is_set_by_the_memorys_own_strategy(reader):
     with TitansMemory.open(":memory:", tenant="alice", reader=reader, strategy="fixed_threshold") as memory:
-        memory.memorize_many([FACT, "The secret code was X-8-DELTA-9."])  # no gap: low by the default rule
+        # The default rule would say low, because there is no gap between the two turns.
+        memory.memorize_many([FACT, "The secret code was X-8-DELTA-9."])
         chat = TitansChatMemory.from_defaults(memory=memory)
         chat.put(user(QUESTION))
         assert '<memory confidence="high">' in chat.get()[0].content
@@ -174,11 +175,11 @@ def test_a_question_without_words_recalls_nothing(chat):
     assert chat.get("") == [user(" ")]
 
 
-# --- where recalls stand
+# --- place of the recalls
 
 
 def test_before_an_answer_is_asked_for_the_block_is_an_exchange_at_the_end(chat):
-    # The context engines: the question is added after `get`.
+    # As in the context engines, which add the question after `get`.
     assert roles(chat.get(QUESTION)) == "user assistant"
     chat.put_messages([user("Hello!"), assistant("Hi.")])
     given = chat.get(QUESTION)
@@ -263,7 +264,7 @@ async def test_reset_clears_the_conversation_and_keeps_the_memory(chat, memory):
     await chat.areset()
     assert chat.get_all() == []
     assert "I like tea." in texts(memory)
-    chat.put(user("I like tea."))  # said again, so memorized again
+    chat.put(user("I like tea."))  # a repeated message is memorized again
     assert texts(memory).count("I like tea.") == 2
     assert memory.forget(session="now") == 2
 
@@ -298,9 +299,9 @@ async def test_a_failed_put_changes_nothing_if_errors_are_raised(memory):
 
 
 def test_messages_are_copied_in_and_out(chat):
-    mine = user(QUESTION)
-    chat.put(mine)
-    mine.blocks[0].text = "changed"
+    message = user(QUESTION)
+    chat.put(message)
+    message.blocks[0].text = "changed"
     for given in (chat.get(), chat.get_all(), chat.get(QUESTION)):
         given[0].blocks[-1].text = "changed"
         given[0].additional_kwargs["session_id"] = "changed"
@@ -346,9 +347,9 @@ def test_wrong_options_are_refused(memory):
         TitansChatMemory.from_defaults(chat_history=[], token_limit=100)
     with pytest.raises(TypeError, match="sesion_id"):
         TitansChatMemory.from_defaults(memory=memory, sesion_id="now")
-    for wrong in ({"token_limit": 0}, {"k": 0}, {"session_id": ""}):
+    for wrong_option in ({"token_limit": 0}, {"k": 0}, {"session_id": ""}):
         with pytest.raises(ValidationError):
-            TitansChatMemory.from_defaults(memory=memory, **wrong)
+            TitansChatMemory.from_defaults(memory=memory, **wrong_option)
 
 
 def test_engines_and_workflows_keep_the_object_itself(chat):
@@ -359,7 +360,7 @@ def test_engines_and_workflows_keep_the_object_itself(chat):
 
 @pytest.fixture
 def saved(reader, tmp_path):
-    """A conversation in a file, whose default reader is the one already loaded."""
+    """A conversation in a file. The default reader of the file is already loaded."""
     with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader) as memory:
         TitansChatMemory(memory=memory, session_id="earlier").put(user(FACT))
         chat = TitansChatMemory.from_defaults(memory=memory, session_id="now", token_limit=500, k=2)
@@ -386,7 +387,7 @@ def test_loaded_over_an_open_memory(saved):
 
 
 def test_pickled_it_opens_the_file_again(saved):
-    loaded = pickle.loads(pickle.dumps(saved))  # noqa: S301 - our own
+    loaded = pickle.loads(pickle.dumps(saved))  # noqa: S301 - the test made these bytes
     with loaded.memory:
         assert loaded.get_all() == saved.get_all()
         assert FACT in loaded.get(QUESTION)[0].content
@@ -402,9 +403,11 @@ def test_loading_never_begins_an_empty_memory(chat, saved, tmp_path):
         TitansChatMemory.from_dict(saved.model_dump())
 
 
-class Nothing(Workflow):
+class StoringWorkflow(Workflow):
+    """Stores the memory in its context and does nothing else."""
+
     @step
-    async def only(self, ctx: Context, event: StartEvent) -> StopEvent:
+    async def store_memory(self, ctx: Context, event: StartEvent) -> StopEvent:
         await ctx.store.set("memory", event.memory)
         async with ctx.store.edit_state():
             pass
@@ -412,7 +415,7 @@ class Nothing(Workflow):
 
 
 async def test_a_workflow_context_keeps_and_saves_it(saved):
-    workflow = Nothing()
+    workflow = StoringWorkflow()
     handler = workflow.run(memory=saved)
     assert await handler is saved
     data = json.loads(json.dumps(handler.ctx.to_dict(serializer=JsonSerializer())))
@@ -435,22 +438,22 @@ def test_loaded_in_the_same_process_it_is_the_same_until_one_goes_on(chat):
 
 
 def test_a_question_is_asked_once_until_something_changes(chat, memory, monkeypatch):
-    asked = []
+    queries = []
     recall = memory.recall
-    monkeypatch.setattr(memory, "recall", lambda query, **limits: asked.append(query) or recall(query, **limits))
+    monkeypatch.setattr(memory, "recall", lambda query, **limits: queries.append(query) or recall(query, **limits))
     chat.put(user(QUESTION))
     assert chat.get() == chat.get(QUESTION) == chat.get()
-    assert asked == [QUESTION]
+    assert queries == [QUESTION]
     memory.memorize("The secret code is not to be told.", speaker="user")
     chat.get()
     chat.get()
-    assert asked == [QUESTION] * 2
-    [told] = [turn.id for turn in memory.turns() if turn.text == FACT]
-    memory.forget(told)
+    assert queries == [QUESTION] * 2
+    [fact_id] = [turn.id for turn in memory.turns() if turn.text == FACT]
+    memory.forget(fact_id)
     assert FACT not in chat.get()[-1].content
     chat.put(assistant("I cannot tell."))
     chat.get(QUESTION)
-    assert asked == [QUESTION] * 4
+    assert queries == [QUESTION] * 4
 
 
 def test_a_saved_conversation_over_a_server_names_it_without_the_password(postgres_url, reader, monkeypatch):

@@ -1,4 +1,4 @@
-"""A workflow's context carries the memory: it stays one object, and goes on in another process."""
+"""The context of a workflow holds the memory, which stays one object and can continue in another process."""
 
 import json
 import subprocess
@@ -19,10 +19,10 @@ FACT = "The secret code is X-8-DELTA-9."
 QUESTION = "What is the secret code?"
 CODE = "X-8-DELTA-9"
 
-# LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
+# LlamaIndex searches all attributes of an agent for steps, and thereby reads deprecated attributes of pydantic.
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 
-GOES_ON = """
+CONTINUE = """
 import asyncio, json, sys, warnings
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.workflow import Context, JsonSerializer
@@ -37,7 +37,7 @@ async def main():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         saved = ctx.to_dict(serializer=JsonSerializer())
-    print(json.dumps([llm.prompts, [said.content for said in chat.get_all()], chat.session_id, saved]))
+    print(json.dumps([llm.prompts, [message.content for message in chat.get_all()], chat.session_id, saved]))
     chat.memory.close()
 
 asyncio.run(main())
@@ -46,7 +46,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def path(tmp_path, reader):
-    """A file with what was told in an earlier session."""
+    """A file with a fact from an earlier session."""
     path = tmp_path / "memory.db"
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         memory.memorize(FACT, speaker="user", session="earlier")
@@ -64,10 +64,16 @@ def build():
 
 
 def in_another_process(saved, question):
-    """Ask there; gives what the model was given, the conversation, the session's name and the context again."""
-    done = subprocess.run([sys.executable, "-c", GOES_ON, saved, question], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """Ask in another process.
+
+    Returns:
+        The prompts of the model, the conversation, the id of the session and the saved context.
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", CONTINUE, saved, question], capture_output=True, text=True, timeout=120
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
 async def test_trap_09_a_saved_context_goes_on_in_another_process(chat, path, reader, tmp_path):
@@ -88,12 +94,12 @@ async def test_trap_09_a_saved_context_goes_on_in_another_process(chat, path, re
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         assert [turn.text for turn in memory.turns(session="now")] == conversation
 
-    # And back: what the other process saved goes on here.
+    # The context that the other process saved continues in this process.
     restored = Context.from_dict(build(), again, serializer=JsonSerializer())
-    back = await restored.store.get("memory")
-    with back.memory:
-        assert [message.content for message in back.get_all()] == conversation
-        assert CODE in back.get(QUESTION)[-2].content
+    loaded = await restored.store.get("memory")
+    with loaded.memory:
+        assert [message.content for message in loaded.get_all()] == conversation
+        assert CODE in loaded.get(QUESTION)[-2].content
 
 
 async def test_trap_07_the_memory_is_one_object_wherever_the_context_has_it(chat):
@@ -111,19 +117,19 @@ async def test_a_used_context_goes_on_with_the_conversation(chat):
     context = Context(agent := build())
     await agent.run("Hello!", memory=chat, ctx=context)
     await agent.run(QUESTION, ctx=context)
-    goes_on = await context.store.get("memory")
-    with goes_on.memory:
-        assert [said.content for said in goes_on.get_all()] == ["Hello!", "I see.", QUESTION, "I see."]
+    loaded = await context.store.get("memory")
+    with loaded.memory:
+        assert [message.content for message in loaded.get_all()] == ["Hello!", "I see.", QUESTION, "I see."]
         assert CODE in agent.llm.prompts[-1]
 
 
 async def test_trap_07_a_used_context_goes_on_with_the_memory_itself(chat):
-    """A run on a used context saves that and loads it, in the same process; no second memory may come of it."""
+    """A run on a used context saves and loads the context in the same process. That must not make a second memory."""
     context = Context(agent := build())
     await agent.run("Hello!", memory=chat, ctx=context)
     await agent.run(QUESTION, ctx=context)
     assert await context.store.get("memory") is chat
-    assert [said.content for said in chat.get_all()] == ["Hello!", "I see.", QUESTION, "I see."]
+    assert [message.content for message in chat.get_all()] == ["Hello!", "I see.", QUESTION, "I see."]
 
 
 async def test_trap_07_a_used_context_keeps_a_memory_that_has_no_file(memory):

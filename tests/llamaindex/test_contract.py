@@ -1,7 +1,8 @@
-"""One suite over LlamaIndex's own memories and ours: what engines and agents rely on, all three do.
+"""The behaviour that engines and agents rely on, tested for two memories of LlamaIndex and for TitansChatMemory.
 
-LlamaIndex ships no such suite; these are the behaviours that its own tests of memories, engines and agents check.
-Every call is made both ways. Where the three differ, a test says what each does.
+LlamaIndex has no test suite for third-party memories. These tests check the behaviour that LlamaIndex tests in its own
+memories, engines and agents. Each method is called in its synchronous and its asynchronous form. Where the three
+memories differ, the test states the behaviour of each.
 """
 
 import pytest
@@ -10,10 +11,10 @@ from llama_index.core.memory import BaseMemory, ChatMemoryBuffer, Memory
 from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 
-from support.llamaindex_models import call, own_loop
+from support.llamaindex_models import call
 from titans_llamaindex import TitansChatMemory
 
-pytestmark = pytest.mark.compat
+pytestmark = [pytest.mark.compat, pytest.mark.usefixtures("loop")]
 
 BUILDERS = {
     "ChatMemoryBuffer": ChatMemoryBuffer.from_defaults,
@@ -38,12 +39,6 @@ LIMITS = [1, 8, 15, 22, 29]  # tokens
 TOOL_TURN = [user("weather?"), call("weather", city="Rome"), result(), assistant("It is sunny.")]
 
 
-@pytest.fixture(autouse=True)
-def loop():
-    with own_loop() as loop:
-        yield loop
-
-
 @pytest.fixture(params=BUILDERS)
 def kind(request):
     return request.param
@@ -59,21 +54,21 @@ def build(kind, memory, loop):
         return built[-1]
 
     yield build
-    if kind == "Memory":  # it does not close its database
+    if kind == "Memory":  # `Memory` does not close its database
         for engine in filter(None, (chat.sql_store._async_engine for chat in built)):
             loop.run_until_complete(engine.dispose())
 
 
 @pytest.fixture(params=["sync", "async"])
 def do(request, loop):
-    """Call a method of a memory, or its async twin."""
+    """Call a method of a memory, or its async form."""
     if request.param == "sync":
         return lambda chat, method, *args, **kwargs: getattr(chat, method)(*args, **kwargs)
     return lambda chat, method, *args, **kwargs: loop.run_until_complete(getattr(chat, f"a{method}")(*args, **kwargs))
 
 
 def filled(do, chat, messages):
-    """Messages put one by one, as engines do."""
+    """Put messages one by one, as engines do."""
     for message in messages:
         do(chat, "put", message)
     return chat
@@ -101,7 +96,7 @@ def test_it_begins_empty(build, do):
 
 
 def test_an_empty_one_is_true(build):
-    assert build()  # `memory or default` replaces what is not
+    assert build()  # `memory or default` replaces a memory that is false
 
 
 def test_the_limit_is_at_least_one_token(build):
@@ -115,7 +110,7 @@ def test_the_limit_without_one(build, kind):
 
 
 def test_the_limit_for_a_model(build, kind):
-    if kind == "Memory":  # has no such argument: engines pass it a limit
+    if kind == "Memory":  # it has no argument `llm`; engines pass a limit instead
         with pytest.raises(TypeError):
             build(llm=MockLLM())
     else:
@@ -204,13 +199,13 @@ def test_get_changes_nothing(build, do):
 
 
 def test_what_is_done_to_a_message_afterwards(build, do, kind):
-    mine = user("one")
+    message = user("one")
     chat = build()
-    do(chat, "put", mine)
-    mine.blocks[0].text = "changed"
+    do(chat, "put", message)
+    message.blocks[0].text = "changed"
     for given in (do(chat, "get"), do(chat, "get_all")):
         given[0].additional_kwargs["mood"] = "changed"
-    # Agents write their state into the last message, so a memory that shares its messages is changed by them.
+    # Agents write their state into the last message. This changes a memory that returns its own messages.
     changed = ChatMessage("changed", role="user", additional_kwargs={"mood": "changed"})
     assert do(chat, "get_all") == [changed if kind == "ChatMemoryBuffer" else user("one")]
 
@@ -248,7 +243,7 @@ def test_a_tool_result_follows_its_call(build, do):
 def test_a_history_that_was_set_is_cut_too(build, do, kind):
     chat = build(token_limit=5)
     do(chat, "set", [user(f"number {n}") for n in range(5)])
-    assert len(do(chat, "get")) == (5 if kind == "Memory" else 1)  # `Memory` cuts when a message is put
+    assert len(do(chat, "get")) == (5 if kind == "Memory" else 1)  # `Memory` trims only when a message is put
 
 
 def test_a_message_longer_than_the_limit_is_given_anyway(build, do):
@@ -259,7 +254,7 @@ def test_a_message_longer_than_the_limit_is_given_anyway(build, do):
 def test_a_last_turn_longer_than_the_limit(build, do, kind):
     turn = [user("weather?"), call("weather", city="Rome"), result("sunny " * 50)]
     chat = filled(do, build(token_limit=10), [user("hello"), *turn])
-    # A result without its call is what models refuse; then rather too long.
+    # Models refuse a result without its call, so a history over the limit is better.
     expected = {"ChatMemoryBuffer": turn[-1:], "Memory": turn, "TitansChatMemory": turn}
     assert do(chat, "get") == expected[kind]
 
@@ -267,7 +262,7 @@ def test_a_last_turn_longer_than_the_limit(build, do, kind):
 def test_the_tokens_of_the_system_prompt_are_taken_off(build, do, kind):
     chat = build(chat_history=[user("one"), user("two")], token_limit=10)
     assert len(do(chat, "get", initial_token_count=8)) == 2
-    assert len(do(chat, "get", initial_token_count=9)) == (2 if kind == "Memory" else 1)  # which ignores it
+    assert len(do(chat, "get", initial_token_count=9)) == (2 if kind == "Memory" else 1)  # `Memory` ignores the count
 
 
 def test_a_system_prompt_longer_than_the_limit_is_an_error(build, do, kind):
@@ -276,7 +271,8 @@ def test_a_system_prompt_longer_than_the_limit_is_an_error(build, do, kind):
     if kind == "Memory":
         assert do(chat, "get", initial_token_count=11) == [user("one")]
     else:
-        with pytest.raises(ValueError, match="Initial token count exceeds token limit"):  # ours: InvalidQueryError
+        # TitansChatMemory raises InvalidQueryError, which is a ValueError.
+        with pytest.raises(ValueError, match="Initial token count exceeds token limit"):
             do(chat, "get", initial_token_count=11)
 
 

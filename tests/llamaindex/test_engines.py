@@ -1,7 +1,7 @@
-"""With TitansChatMemory, a fact told in one session is what LlamaIndex's chat engines give the model in the next.
+"""With TitansChatMemory, LlamaIndex's chat engines give their model a fact that the user told in an earlier session.
 
-Every engine is called in every way. The scripted model's chat template is strict, so that it also refuses what a
-local model would refuse.
+Every engine is called in every way. The chat template of the scripted model is strict, so that the tests also fail for
+prompts that a local model would refuse.
 """
 
 import pytest
@@ -17,20 +17,20 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from support.llamaindex_models import ScriptedLLM, local_llm, own_loop
+from support.llamaindex_models import ScriptedLLM, local_llm
 from titans_core import TitansMemory
 from titans_llamaindex import TitansChatMemory, TitansRetriever
 
-pytestmark = pytest.mark.compat
+pytestmark = [pytest.mark.compat, pytest.mark.usefixtures("loop")]
 
 FACT = "The secret code is X-8-DELTA-9."
 QUESTION = "What is the secret code?"
 CODE = "X-8-DELTA-9"
-ANSWER = "I see."  # of the scripted model
+ANSWER = "I see."  # by the scripted model
 
 
 class Manual(BaseRetriever):
-    """Always finds the same page, which does not help."""
+    """Always finds the same page, which does not answer the question."""
 
     def _retrieve(self, query_bundle):
         return [NodeWithScore(node=TextNode(text="Press the green button to start."), score=0.5)]
@@ -49,7 +49,7 @@ def condense(memory, llm):
 
 
 def condense_question(memory, llm):
-    """Its memory reaches only the model that rewrites the question, not the one that answers it."""
+    """Build an engine whose memory reaches only the model call that rewrites the question, not the answering call."""
     query_engine = RetrieverQueryEngine.from_args(Manual(), llm=llm, streaming=True)
     return CondenseQuestionChatEngine.from_defaults(query_engine, llm=llm, memory=memory)
 
@@ -58,15 +58,9 @@ engines = pytest.mark.parametrize("engine", [simple, context, condense, condense
 ways = pytest.mark.parametrize("way", ["chat", "stream_chat", "achat", "astream_chat"])
 
 
-@pytest.fixture(autouse=True)
-def loop():
-    with own_loop() as loop:
-        yield loop
-
-
 @pytest.fixture
 def say(loop, way):
-    """Talk to an engine in one of the four ways; gives its answer."""
+    """Talk to an engine in one of the four ways; return its answer."""
 
     async def streamed(engine, text):
         stream = await engine.astream_chat(text)
@@ -94,18 +88,18 @@ def test_a_fact_told_in_an_earlier_session_reaches_the_model_and_every_turn_is_m
     say(engine(chat(memory, "one"), ScriptedLLM()), FACT)
     llm = ScriptedLLM()
     two = engine(chat(memory, "two"), llm)
-    said = ["Good morning!", ANSWER, QUESTION, ANSWER]
-    assert say(two, said[0]) == ANSWER
-    asked_before = len(llm.prompts)
+    expected = ["Good morning!", ANSWER, QUESTION, ANSWER]
+    assert say(two, expected[0]) == ANSWER
+    earlier_prompts = len(llm.prompts)
     assert say(two, QUESTION) == ANSWER
-    assert CODE in "".join(llm.prompts[asked_before:])
+    assert CODE in "".join(llm.prompts[earlier_prompts:])
     if engine is not condense_question:
         assert CODE in llm.prompts[-1]
         assert llm.prompts[-1].endswith(QUESTION)
-    # The streamed answers too, and not what was recalled.
-    assert [turn.text for turn in memory.turns(session="two")] == said
+    # Streamed answers are memorized too; the recalled block is not.
+    assert [turn.text for turn in memory.turns(session="two")] == expected
     assert [turn.speaker for turn in memory.turns(session="two")] == ["user", "assistant"] * 2
-    assert [message.content for message in two.chat_history] == said
+    assert [message.content for message in two.chat_history] == expected
 
 
 @engines
@@ -130,7 +124,7 @@ def test_the_first_message_of_a_session_gets_it_too(memory, engine):
 @engines
 def test_an_answer_is_memorized_by_the_streams_own_thread(memory, engine):
     two = engine(chat(memory, "two"), ScriptedLLM())
-    stream = two.stream_chat(QUESTION)  # which nobody reads
+    stream = two.stream_chat(QUESTION)  # the stream is never read
     stream.write_response_to_history_thread.join()
     assert [turn.text for turn in memory.turns()] == [QUESTION, ANSWER]
 
@@ -169,7 +163,7 @@ def test_a_reopened_file_gives_it_too(reader, tmp_path):
 
 
 def answered(language_model, earlier, now):
-    """What an engine over a language model answers in a session after the one that was told."""
+    """Tell a fact in the earlier session, ask in the present one, and return the answer of the language model."""
     earlier.put(ChatMessage("My dog is called Biscuit.", role="user"))
     return context(now, local_llm(language_model)).chat("What is my dog called?").response
 

@@ -1,4 +1,4 @@
-"""Importing the LlamaIndex adapter costs no torch, and without LlamaIndex it says what to install."""
+"""Importing the LlamaIndex adapter does not load torch. Without LlamaIndex, the error says what to install."""
 
 import subprocess
 import sys
@@ -11,7 +11,6 @@ pytestmark = pytest.mark.compat
 
 
 def run(code):
-    # The code is ours.
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 

@@ -1,4 +1,4 @@
-"""TitansMemoryBlock recalls and memorizes inside LlamaIndex's Memory; in a LearningMemory it learns every turn."""
+"""TitansMemoryBlock recalls and memorizes inside LlamaIndex's Memory. In a LearningMemory, it learns every turn."""
 
 import asyncio
 import copy
@@ -9,35 +9,25 @@ from uuid import uuid4
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.chat_engine import SimpleChatEngine
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLMWithChatMemoryOfLastCall
 from llama_index.core.memory import InsertMethod, Memory, StaticMemoryBlock
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from support.llamaindex_events import recorded_events
 from support.locked import locked
 from support.looping import stops_the_loop
 from titans_core import TitansMemory, Turn
 from titans_core.errors import ClosedMemoryError, InvalidTenantError
 from titans_llamaindex import LearningMemory, TitansMemoryBlock
-from titans_llamaindex.events import TitansFailureEvent, TitansMemorizeEvent, TitansRecallEvent
 
 FACT = "The secret code is X-8-DELTA-9."
 QUESTION = "What is the secret code?"
 UNKNOWN = "Who won the football world cup?"
 
-
-@pytest.fixture(autouse=True)
-def loop():
-    """In its synchronous calls LlamaIndex begins an event loop where the thread has none, and never closes it."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
+pytestmark = pytest.mark.usefixtures("loop")
 
 
 def user(text):
@@ -50,13 +40,13 @@ def assistant(text):
 
 @pytest.fixture
 def plain(tmp_path):
-    """Makes a memory of LlamaIndex's, whose database is closed after each use; LlamaIndex leaves its own open."""
+    """Makes a `Memory` whose database is closed after each use. LlamaIndex does not close its default database."""
     return partial(build, Memory, tmp_path)
 
 
 @pytest.fixture
 def learning(tmp_path):
-    """Makes a LearningMemory in the same way."""
+    """Makes a LearningMemory whose database is closed after each use."""
     return partial(build, LearningMemory, tmp_path)
 
 
@@ -118,7 +108,7 @@ def test_what_overflows_is_not_learned_twice(memory, learning):
     said = [message for n in range(6) for message in (user(f"Tell me joke {n}."), assistant("Why not?"))]
     for message in said:
         monday.put(message)
-    monday.put_messages(said)  # more than the limit at once
+    monday.put_messages(said)  # more tokens at once than the limit
     assert texts(memory) == [message.content for message in [*said, *said]]
 
 
@@ -144,7 +134,7 @@ def test_a_block_may_be_put_by_hand(memory):
     block = TitansMemoryBlock(memory)
     message = ChatMessage(FACT, role="user", additional_kwargs={"session_id": "monday"})
     for _ in range(2):
-        asyncio.run(block.aput([message]))  # every time another event loop
+        asyncio.run(block.aput([message]))  # each call in another event loop
     asyncio.run(block.aput([user("I prefer tea.")]))
     asyncio.run(block.aput([]))
     assert [(turn.text, turn.session) for turn in memory.turns()] == [(FACT, "monday"), ("I prefer tea.", None)]
@@ -155,7 +145,7 @@ async def test_messages_are_left_as_they_are(memory):
     await block.aput([message], from_short_term_memory=True, session_id="monday")
     await block.aget([message], session_id="monday")
     assert message == user(FACT)
-    # The blocks of a memory share the messages; what another writes into them counts less than the session.
+    # The blocks of a memory share the messages. The argument has precedence over an id that another block has written.
     await block.aput([ChatMessage("Tea.", role="user", additional_kwargs={"session_id": "x"})], session_id="monday")
     assert texts(memory, session="monday") == [FACT, "Tea."]
 
@@ -171,7 +161,7 @@ async def test_a_block_need_not_accept_what_overflows(memory):
 
 @pytest.fixture
 def block(memory):
-    """Of a user who told the secret code in an earlier conversation."""
+    """The block of a user who told the secret code in an earlier conversation."""
     memory.memorize(FACT, speaker="user", session="earlier")
     return TitansMemoryBlock(memory)
 
@@ -216,11 +206,11 @@ async def test_trap_02_engines_give_their_model_the_recall(block, way, learning)
 
 
 async def test_trap_03_the_question_may_be_text_or_a_message(block, learning):
-    for asked in (QUESTION, user(QUESTION)):
-        assert FACT in await block.aget([user("Good morning!")], input=asked)
+    for question in (QUESTION, user(QUESTION)):
+        assert FACT in await block.aget([user("Good morning!")], input=question)
         now = learning(block)
-        assert FACT in (await now.aget(asked))[0].content
-        assert FACT in now.get(asked)[0].content
+        assert FACT in (await now.aget(question))[0].content
+        assert FACT in now.get(question)[0].content
 
 
 async def test_without_a_question_nothing_is_recalled(block):
@@ -239,7 +229,7 @@ async def test_trap_20_none_injects_nothing(block, learning):
 
 
 async def test_low_is_labelled_low_or_left_out(memory):
-    memory.memorize_many([FACT, "The secret code is K-2-OMEGA-1."])  # which of the two?
+    memory.memorize_many([FACT, "The secret code is K-2-OMEGA-1."])  # two codes, so the answer is unclear
     assert '<memory confidence="low">' in await TitansMemoryBlock(memory).aget([user(QUESTION)])
     assert await TitansMemoryBlock(memory, min_confidence="high").aget([user(QUESTION)]) == ""
 
@@ -274,7 +264,7 @@ def test_a_stored_text_arrives_unfilled_and_in_its_block(memory, stored, shown, 
 
 @pytest.fixture
 def found(memory):
-    """Four recalls as a block gives them, best first, one of them of several lines."""
+    """A block, and its content with four recalls of two lines each, best first."""
     memory.memorize_many(
         Turn(f"The secret code of\n- door {number} is {number}.", speaker="user") for number in range(4)
     )
@@ -302,7 +292,7 @@ async def test_trap_21_only_then_everything(found):
     block, content = found
     assert await block.atruncate(content, len(block.tokenizer_fn(content))) is None
     assert await block.atruncate("", 1) is None
-    assert await block.atruncate([], 1) is None  # what Memory asks for a block that gave nothing
+    assert await block.atruncate([], 1) is None  # `Memory` passes a list for a block without content
 
 
 async def test_trap_21_a_memory_with_little_room_keeps_the_best(found, plain):
@@ -360,10 +350,10 @@ def test_nobodys_memory_and_another_users_are_refused_at_once(bank, memory):
     with pytest.raises(InvalidTenantError, match="'bruno'"):
         TitansMemoryBlock(memory, user_id="bruno")
     assert TitansMemoryBlock(bank, user_id="alice").user_id == "alice"
-    assert bank.tenants() == []  # opened with the first call
+    assert bank.tenants() == []  # the first call opens the memory
 
 
-# --- beside an application
+# --- in an application
 
 
 @pytest.mark.parametrize("method", ["aget", "aput", "alearn"])
@@ -391,31 +381,31 @@ async def test_a_memory_called_in_an_event_loop_asks_its_blocks_in_another(block
     assert FACT in (await now.aget())[0].content
 
 
-# LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
+# LlamaIndex searches all attributes of an agent for steps, and thereby reads deprecated attributes of pydantic.
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 async def test_an_agents_model_is_given_the_recall(block, memory, learning):
-    given = []
+    received = []
 
     def answer(messages, **kwargs):
-        given.extend(messages)
+        received.extend(messages)
         return assistant("Here you are.")
 
     llm = MockFunctionCallingLLM(response_generator=answer, is_chat_model=True)
     agent = FunctionAgent(tools=[], llm=llm, initial_state={"mood": "good"}, streaming=False)
     await agent.run(QUESTION, memory=learning(block))
-    assert FACT in given[0].content
+    assert FACT in received[0].content
     assert texts(memory, session="now") == [QUESTION, "Here you are."]
 
 
 def test_workflows_keep_the_block_itself(block):
-    """They copy their state, as far as it can be copied: a `Memory` until its first use."""
+    """Workflows copy the values of their state that can be copied; a `Memory` can be copied until its first use."""
     assert copy.deepcopy(LearningMemory.from_defaults(memory_blocks=[block])).memory_blocks[0] is block
 
 
 def test_wrong_options_are_refused(memory):
-    for wrong in ({"k": 0}, {"min_confidence": "none"}, {"sesion_id": "now"}):
+    for wrong_option in ({"k": 0}, {"min_confidence": "none"}, {"sesion_id": "now"}):
         with pytest.raises(ValidationError):
-            TitansMemoryBlock(memory, **wrong)
+            TitansMemoryBlock(memory, **wrong_option)
 
 
 def test_a_block_prints_and_saves_no_memory(memory):
@@ -424,37 +414,25 @@ def test_a_block_prints_and_saves_no_memory(memory):
     assert {"name": "titans", "k": 3, "user_id": None}.items() <= block.model_dump(mode="json").items()
 
 
-class Seen(BaseEventHandler):
-    """Keeps what LlamaIndex's dispatcher tells of our memories."""
-
-    events: list = Field(default_factory=list)
-
-    def handle(self, event, **kwargs):
-        if isinstance(event, TitansRecallEvent | TitansMemorizeEvent | TitansFailureEvent):
-            self.events.append(event)
-
-
 @pytest.fixture
-def seen():
-    handler, dispatcher = Seen(), get_dispatcher()
-    dispatcher.add_event_handler(handler)
-    yield handler.events
-    dispatcher.event_handlers.remove(handler)
+def recorded():
+    with recorded_events() as events:
+        yield events
 
 
-async def test_trap_24_the_dispatcher_is_told_without_the_text(memory, seen, learning):
+async def test_trap_24_the_dispatcher_is_told_without_the_text(memory, recorded, learning):
     block = TitansMemoryBlock(memory)
     await learning(block, session="monday").aput_messages(FOUR)
     assert FACT in await block.aget([user(QUESTION)])
-    memorized, recalled = seen
+    memorized, recalled = recorded
     assert (memorized.tenant, memorized.turns) == ("alice", 4)
     assert 0 < memorized.surprise <= 1
     assert (recalled.tenant, recalled.confidence, recalled.recalls) == ("alice", "high", 4)
     assert min(memorized.seconds, recalled.seconds) > 0
-    assert "code" not in str(seen)
+    assert "code" not in str(recorded)
 
 
-async def test_a_memory_that_fails_does_not_end_the_conversation(reader, seen, caplog, learning):
+async def test_a_memory_that_fails_does_not_end_the_conversation(reader, recorded, caplog, learning):
     memory = TitansMemory.open(":memory:", tenant="alice", reader=reader)
     memory.close()
     now = learning(TitansMemoryBlock(memory))
@@ -462,7 +440,7 @@ async def test_a_memory_that_fails_does_not_end_the_conversation(reader, seen, c
         await now.aput(user(QUESTION))
         assert await now.aget() == [user(QUESTION)]
         await now.aset([user(QUESTION)])
-    assert [(event.what, event.error) for event in seen] == [
+    assert [(event.what, event.error) for event in recorded] == [
         ("memorize", "ClosedMemoryError"),
         ("recall", "ClosedMemoryError"),
         ("memorize", "ClosedMemoryError"),

@@ -1,4 +1,4 @@
-"""The options of TitansChatMemory, whose memory it is, and what happens when the memory fails."""
+"""The options of TitansChatMemory, its users, and failures of the memory."""
 
 import logging
 
@@ -18,7 +18,7 @@ def user(text):
 
 
 def given(chat, question=QUESTION):
-    """All that a model would be given."""
+    """Return the whole text that a model would receive."""
     return "\n".join(message.content or "" for message in chat.get(question))
 
 
@@ -71,9 +71,9 @@ def test_what_cannot_be_memorized_stays_in_the_conversation(memory):
 def test_min_confidence_high_leaves_out_what_may_be_irrelevant(reader):
     with TitansMemory.open(":memory:", tenant="alice", reader=reader, strategy="fixed_threshold") as memory:
         memory.memorize("My dog is called Biscuit.", speaker="user")
-        asked = "Which pet food do I need?"
-        assert "Biscuit" in given(TitansChatMemory.from_defaults(memory=memory), asked)
-        assert "Biscuit" not in given(TitansChatMemory.from_defaults(memory=memory, min_confidence="high"), asked)
+        question = "Which pet food do I need?"
+        assert "Biscuit" in given(TitansChatMemory.from_defaults(memory=memory), question)
+        assert "Biscuit" not in given(TitansChatMemory.from_defaults(memory=memory, min_confidence="high"), question)
 
 
 def test_recalls_have_a_limit_and_a_template_of_their_own(memory):

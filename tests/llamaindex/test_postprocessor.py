@@ -1,4 +1,4 @@
-"""ConfidencePostprocessor keeps the recalls that can be trusted, and leaves alone what is no recall."""
+"""ConfidencePostprocessor drops recalls with a low confidence, and keeps all nodes that are not recalls."""
 
 import pytest
 from llama_index.core.llms import MockLLM
@@ -54,7 +54,7 @@ def test_another_label_is_refused():
 def test_a_query_engine_answers_from_what_is_left(memory):
     memory.memorize_many(["The secret code is X-8-DELTA-9.", "The secret code is K-2-OMEGA-1."])
     engine = RetrieverQueryEngine.from_args(TitansRetriever(memory), llm=MockLLM())
-    assert len(engine.query("What is the secret code?").source_nodes) == 2  # which of the two? Both are labelled low.
+    assert len(engine.query("What is the secret code?").source_nodes) == 2  # two codes, so both are labelled low
     strict = RetrieverQueryEngine.from_args(
         TitansRetriever(memory), llm=MockLLM(), node_postprocessors=[ConfidencePostprocessor()]
     )

@@ -1,23 +1,20 @@
-"""TitansRetriever gives LlamaIndex the recalled turns as scored nodes, and none when nothing is known."""
+"""TitansRetriever returns the recalled turns as scored nodes, and no nodes if the memory knows nothing relevant."""
 
 import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
 from llama_index.core.schema import MetadataMode, QueryBundle
-from pydantic import Field
 
+from support.llamaindex_events import recorded_events
 from support.locked import locked
 from support.looping import stops_the_loop
 from titans_core import TitansMemory, Turn
 from titans_core.errors import ClosedMemoryError, InvalidQueryError, InvalidTenantError
 from titans_llamaindex import TitansRetriever
-from titans_llamaindex.events import TitansRecallEvent
 
 SAID_AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 QUERY = "What is the secret code?"
@@ -81,7 +78,7 @@ def test_k_limits_the_nodes(memory):
 async def test_low_is_labelled_low_or_left_out(reader):
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
         memory.memorize_many(["The secret code is X-8-DELTA-9.", "The secret code is K-2-OMEGA-1."])
-        nodes = TitansRetriever(memory).retrieve(QUERY)  # which of the two?
+        nodes = TitansRetriever(memory).retrieve(QUERY)  # two codes, so the answer is unclear
         strict = TitansRetriever(memory, min_confidence="high")
         assert strict.retrieve(QUERY) == await strict.aretrieve(QUERY) == []
     assert [node.metadata["confidence"] for node in nodes] == ["low", "low"]
@@ -126,9 +123,9 @@ def test_metadata_are_not_embedded_and_the_model_sees_what_helps(memory):
         "speaker: user",
         "created_at: 2026-03-02T09:30:00+00:00",
     ]
-    nobody = nodes["The meeting is scheduled for 3pm on Friday."]
-    assert nobody.metadata["speaker"] is None
-    assert "None" not in nobody.get_content(MetadataMode.LLM)
+    without_speaker = nodes["The meeting is scheduled for 3pm on Friday."]
+    assert without_speaker.metadata["speaker"] is None
+    assert "None" not in without_speaker.get_content(MetadataMode.LLM)
 
 
 def test_a_query_bundle_is_a_query_too(memory):
@@ -143,7 +140,7 @@ def test_an_empty_query_is_refused(memory):
 def test_a_query_engine_answers_from_it(memory):
     synthesizer = get_response_synthesizer(llm=MockLLM(), response_mode=ResponseMode.COMPACT)
     engine = RetrieverQueryEngine(TitansRetriever(memory), response_synthesizer=synthesizer)
-    response = engine.query(QUERY)  # the model echoes its prompt
+    response = engine.query(QUERY)  # the model repeats its prompt
     assert "X-8-DELTA-9" in str(response)
     assert response.source_nodes[0].node.node_id == "code"
 
@@ -158,7 +155,7 @@ async def test_trap_15_async_leaves_the_event_loop_free(memory):
 
 
 async def test_trap_15_opening_a_users_memory_leaves_it_free_too(opened_slowly):
-    retriever = TitansRetriever(opened_slowly, user_id="alice")  # opens nothing
+    retriever = TitansRetriever(opened_slowly, user_id="alice")  # opens no memory
     assert opened_slowly.tenants() == []
     assert not await stops_the_loop(retriever.aretrieve(QUERY))
 
@@ -186,25 +183,11 @@ def test_a_closed_memory_says_so(reader):
         TitansRetriever(memory).retrieve(QUERY)
 
 
-class Seen(BaseEventHandler):
-    """Keeps what LlamaIndex's dispatcher tells of our memories."""
-
-    events: list = Field(default_factory=list)
-
-    def handle(self, event, **kwargs):
-        if isinstance(event, TitansRecallEvent):
-            self.events.append(event)
-
-
 async def test_trap_24_the_dispatcher_is_told_of_each_recall_without_the_text(memory):
-    seen, dispatcher = Seen(), get_dispatcher()
-    dispatcher.add_event_handler(seen)
-    try:
+    with recorded_events() as events:
         TitansRetriever(memory).retrieve(QUERY)
         await TitansRetriever(memory).aretrieve("Who won the football world cup?")
-    finally:
-        dispatcher.event_handlers.remove(seen)
-    first, second = seen.events
+    first, second = events
     assert (first.tenant, first.confidence, first.recalls) == ("alice", "high", 4)
     assert second.confidence == "none"
     assert 0 < first.seconds < 10

@@ -1,16 +1,14 @@
-"""An agent's tools memorize, recall and forget in the memory of one user."""
+"""The tools of an agent memorize, recall and forget in the memory of one user."""
 
 import json
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
 from llama_index.core.base.llms.types import ToolCallBlock
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.mock import MockFunctionCallingLLM
-from pydantic import Field
 
+from support.llamaindex_events import recorded_events
 from support.looping import stops_the_loop
 from titans_core import TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError, UnknownTurnError
@@ -27,21 +25,21 @@ ARGUMENTS = [
     (create_forget_tool, {"memory_id": "code"}),
 ]
 
-# LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
+# LlamaIndex searches all attributes of an agent for steps, and thereby reads deprecated attributes of pydantic.
 agents = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 
 
 async def both(tool, **args):
-    """The outputs of a tool, called and awaited."""
+    """Return the outputs of a synchronous and an asynchronous call of a tool."""
     return tool.call(**args), await tool.acall(**args)
 
 
 async def agents_output(bank, user, tool, **args):
-    """What a tool gives to an agent that calls it; and what the agent's model is then shown."""
-    shown = []
+    """Let an agent call a tool; return the output of the tool, which the agent's model must receive."""
+    received = []
 
     def answer(messages, **kwargs):
-        shown.append(messages[-1])
+        received.append(messages[-1])
         if messages[-1].role == "tool":
             return ChatMessage("Done.", role="assistant")
         return ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_call_id="1", tool_name=tool, tool_kwargs=args)])
@@ -51,7 +49,7 @@ async def agents_output(bank, user, tool, **args):
     run = agent.run("Go on.")
     [output] = [event.tool_output async for event in run.stream_events() if isinstance(event, ToolCallResult)]
     await run
-    assert shown[-1].content == output.content
+    assert received[-1].content == output.content
     return output
 
 
@@ -129,7 +127,7 @@ def test_the_output_is_plain_json_and_says_what_was_asked(memory, make, args):
     assert json.loads(json.dumps(output.raw_output)) == output.raw_output
     assert output.raw_input == {"args": (), "kwargs": args}
     assert output.tool_name == tool.metadata.name
-    assert tool(*args.values()).raw_input == output.raw_input  # by position too
+    assert tool(*args.values()).raw_input == output.raw_input  # positional arguments are reported by name too
 
 
 @pytest.mark.parametrize(("make", "args"), ARGUMENTS)
@@ -163,17 +161,17 @@ def test_k_limits_what_is_shown(reader):
 
 
 @pytest.mark.parametrize(
-    ("make", "args", "told"),
+    ("make", "args", "expected"),
     [
         (create_memorize_tool, {"content": "  "}, "needs text"),
         (create_recall_tool, {"query": ""}, "needs text"),
         (create_forget_tool, {"memory_id": "never"}, "'never'"),
     ],
 )
-async def test_other_errors_are_told_to_the_model(memory, make, args, told):
+async def test_other_errors_are_told_to_the_model(memory, make, args, expected):
     for output in await both(make(memory), **args):
         assert (output.is_error, output.raw_output) == (True, None)
-        assert told in output.content
+        assert expected in output.content
 
 
 async def test_a_closed_memory_is_told_to_the_model(reader):
@@ -207,24 +205,10 @@ async def test_trap_15_the_event_loop_stays_free(slow_memory, opened_slowly, mak
     assert not await stops_the_loop(work)
 
 
-class Seen(BaseEventHandler):
-    """Keeps what LlamaIndex's dispatcher tells of our memories."""
-
-    events: list = Field(default_factory=list)
-
-    def handle(self, event, **kwargs):
-        if isinstance(event, TitansRecallEvent | TitansMemorizeEvent):
-            self.events.append(event)
-
-
 async def test_trap_24_the_dispatcher_is_told_without_the_text(memory):
-    seen, dispatcher = Seen(), get_dispatcher()
-    dispatcher.add_event_handler(seen)
-    try:
+    with recorded_events() as events:
         create_memorize_tool(memory).call(content=CODE)
         await create_memorize_tool(memory).acall(content="I prefer tea.")
         await both(create_recall_tool(memory), query=ASKED)
-    finally:
-        dispatcher.event_handlers.remove(seen)
-    assert [type(event) for event in seen.events] == [TitansMemorizeEvent] * 2 + [TitansRecallEvent] * 2
-    assert "DELTA" not in str(seen.events)
+    assert [type(event) for event in events] == [TitansMemorizeEvent] * 2 + [TitansRecallEvent] * 2
+    assert "DELTA" not in str(events)

@@ -1,7 +1,8 @@
-"""The traps of LlamaIndex's interfaces for chat memories, engines and agents, one test or more each.
+"""The traps in LlamaIndex's interfaces for chat memories, engines and agents; each has at least one test.
 
-07 and 09 are with the context, 13 also with engines and agents, 18 also with the contract.
-What they have in common: the obvious implementation passes a test by hand and fails in somebody's application.
+In a trap, the obvious implementation passes a manual test and fails in an application. The number stands in the
+name of the test. Traps 01, 21 and 24 concern blocks, traps 07 to 09 a workflow's context, trap 15 the event loop: their
+tests are in other files of this folder, beside further tests of the traps below.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,34 +18,30 @@ from llama_index.core.llms.mock import MockLLMWithNonyieldingChatStream
 from llama_index.core.memory import Memory, StaticMemoryBlock
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from support.llamaindex_models import ScriptedLLM, call, local_llm, own_loop, rendered
+from support.llamaindex_models import ScriptedLLM, call, local_llm, rendered
 from titans_core import MemoryBank, TitansMemory
 from titans_llamaindex import TitansChatMemory
 
 FACT = "The secret code is X-8-DELTA-9."
 QUESTION = "What is the secret code?"
 CODE = "X-8-DELTA-9"
-ANSWER = "I see."  # of the scripted model
+ANSWER = "I see."  # by the scripted model
 
 pytestmark = [
     pytest.mark.compat,
-    # LlamaIndex looks at every attribute of an agent for steps, pydantic's deprecated ones too.
+    pytest.mark.usefixtures("loop"),
+    # LlamaIndex searches all attributes of an agent for steps, and thereby reads deprecated attributes of pydantic.
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),  # by ReActAgent
+    # ReActAgent raises this warning.
+    pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),
 ]
 
 
 class Manual(BaseRetriever):
-    """Always finds the same page, which does not help; engines ask no model about nothing."""
+    """Always finds the same page, which does not answer the question. Without a page, engines call no model."""
 
     def _retrieve(self, query_bundle):
         return [NodeWithScore(node=TextNode(text="Press the green button to start."), score=0.5)]
-
-
-@pytest.fixture(autouse=True)
-def loop():
-    with own_loop() as loop:
-        yield loop
 
 
 def user(text):
@@ -61,7 +58,7 @@ def texts(memory):
 
 @pytest.fixture
 def chat(memory):
-    """A new conversation of a user who told the secret code in an earlier one."""
+    """A new conversation of a user who told the secret code in an earlier conversation."""
     memory.memorize(FACT, speaker="user", session="earlier")
     return TitansChatMemory.from_defaults(memory=memory, session_id="now", raise_errors=True)
 
@@ -73,7 +70,7 @@ def test_trap_02_without_a_question_the_last_user_message_is_it(chat):
 
 
 def test_trap_02_the_label_does_not_depend_on_whether_the_question_was_put_before(chat, memory):
-    """Simple engines and agents put the question before they ask for the history, context engines after."""
+    """Simple engines and agents put the question before they get the history; context engines put it afterwards."""
     memory.memorize_many(["Noted.", *(f"On day {n} it rained." for n in range(9))])
     context_engine = chat.get(QUESTION)[0].content
     chat.put(user(QUESTION))
@@ -98,7 +95,7 @@ async def test_trap_04_getting_learns_nothing(chat, memory):
 async def test_trap_05_an_agents_state_stays_out_of_the_memory(chat, memory):
     llm = ScriptedLLM()
     await FunctionAgent(llm=llm, initial_state={"mood": "good"}).run(QUESTION, memory=chat)
-    assert "mood" in llm.prompts[-1]  # the agent writes it into the messages it is given
+    assert "mood" in llm.prompts[-1]  # the agent writes its state into the messages that `get` returns
     assert chat.get_all() == [user(QUESTION), assistant(ANSWER)]
     assert texts(memory)[1:] == [QUESTION, ANSWER]
 
@@ -115,17 +112,17 @@ async def test_trap_10_a_strict_chat_template_takes_the_recalls(chat):
     await engine.achat(QUESTION)
     await engine.achat(QUESTION)
     assert CODE in llm.prompts[0]
-    theirs = Memory.from_defaults(memory_blocks=[StaticMemoryBlock(static_content=FACT)])
+    other = Memory.from_defaults(memory_blocks=[StaticMemoryBlock(static_content=FACT)])
     with pytest.raises(TemplateError, match="first message"):  # the block is a second system message
-        await SimpleChatEngine.from_defaults(llm=llm, memory=theirs, system_prompt="Be brief.").achat(QUESTION)
-    await theirs.sql_store._async_engine.dispose()
+        await SimpleChatEngine.from_defaults(llm=llm, memory=other, system_prompt="Be brief.").achat(QUESTION)
+    await other.sql_store._async_engine.dispose()
 
 
 @pytest.mark.parametrize("length", [0, 1, 20])
 def test_trap_11_recalls_stand_with_the_question_not_with_an_earlier_one(chat, length):
     for n in range(length):
         chat.put_messages([user(f"Tell me joke {n}."), assistant(f"Joke {n}!")])
-    given = chat.get(QUESTION)  # a context engine: the question comes after it
+    given = chat.get(QUESTION)  # as in a context engine, which adds the question afterwards
     assert [message for message in given if CODE not in message.content][: 2 * length] == chat.get_all()
     assert CODE in given[-2].content
     assert rendered([*given, user(QUESTION)])
@@ -177,7 +174,7 @@ async def test_trap_16_of_an_agents_reasoning_only_the_answer_is_memorized(chat,
     agent = ReActAgent(llm=ScriptedLLM(think), tools=[look_up])
     await agent.run(QUESTION, memory=chat)
     reasoning = chat.get_all()[-1].content
-    assert reasoning.startswith("Thought: I need a tool.")  # the conversation keeps it
+    assert reasoning.startswith("Thought: I need a tool.")  # the conversation keeps the reasoning
     assert reasoning.endswith("Answer: It is X-8.\nTake care.")
     assert texts(memory)[1:] == [QUESTION, "It is X-8.\nTake care."]
 
@@ -249,10 +246,10 @@ def test_trap_22_reset_keeps_what_was_said_and_erase_removes_it_from_the_disk(re
 def test_trap_23_a_language_model_may_write_while_the_memory_reads(chat, language_model):
     engine = SimpleChatEngine.from_defaults(llm=local_llm(language_model), memory=chat)
     stream = engine.stream_chat("Tell me about the sea.")
-    meanwhile = 0
-    while not stream.is_done:  # one thread generates, another puts the answer
+    recalls = 0
+    while not stream.is_done:  # one thread generates, another thread puts the answer
         assert any(CODE in message.content for message in chat.get(QUESTION))
-        meanwhile += 1
-    assert meanwhile > 1
+        recalls += 1
+    assert recalls > 1
     assert "".join(stream.response_gen)
     assert [message.role.value for message in chat.get_all()] == ["user", "assistant"]

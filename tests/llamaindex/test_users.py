@@ -1,4 +1,4 @@
-"""Many users in one process, in one event loop or in threads: nothing is lost, nothing crosses over."""
+"""Many users in one process, in one event loop or in threads: no turn is lost, and no turn reaches another user."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ SUBJECTS = ["locker", "suitcase", "bicycle lock", "safe", "front door"]
 
 
 def message(user, turn):
-    """All have the same things with other codes, so that everything of anybody's is relevant to everybody."""
+    """Return a turn of a user. All users have the same things with different codes, so each turn is relevant to all."""
     thing = SUBJECTS[turn // 2 % len(SUBJECTS)]
     if turn % 2:
         return f"What is the code of my {thing}?"
@@ -27,7 +27,7 @@ def message(user, turn):
 
 @pytest.fixture(params=COUNTS, ids=str)
 def counts(request):
-    """How many users there are, and how many turns each of them has."""
+    """Number of users, and number of turns per user."""
     return request.param
 
 
@@ -35,7 +35,7 @@ def counts(request):
 def recorded(reader, counts):
     users, turns = counts
     texts = dict.fromkeys(message(user, turn) for user in range(users) for turn in range(turns))
-    # As turns, and as what is asked; in one batch, which is faster.
+    # Each text is read as a turn and as a query. One batch is faster.
     return RecordedReader(reader, [(prefix, text) for text in texts for prefix in ("user: ", "")])
 
 
@@ -46,12 +46,12 @@ def bank(recorded, tmp_path):
 
 
 def chat(bank, user):
-    """A user's conversation, built anew for each turn, so that all it shows of earlier turns is recalled."""
+    """Build a conversation for one turn of a user, so that all earlier turns must be recalled."""
     return TitansChatMemory.from_defaults(bank, user_id=f"user {user}", session_id="monday", raise_errors=True)
 
 
 def check(bank, shown, counts):
-    """Every user has all their turns, and was shown the one that answers, and nobody else's."""
+    """Check that every user has all turns, received the turn with the answer, and received no turn of another user."""
     answered, (users, turns) = 0, counts
     for user in range(users):
         stored = bank.tenant(f"user {user}").turns()
@@ -92,14 +92,14 @@ def test_many_users_in_eight_threads_lose_nothing_and_see_nothing_of_each_other(
             conversation.put(ChatMessage(text, role="user"))
 
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(talk, range(users)))  # raises what a thread raised
+        list(threads.map(talk, range(users)))  # raises the error of a thread
     check(bank, shown, counts)
 
 
 @pytest.mark.parametrize(("puts", "role"), [(16, "user"), pytest.param(500, "assistant", marks=pytest.mark.slow)])
 def test_eight_threads_that_put_into_one_conversation_lose_nothing(reader, tmp_path, puts, role):
     said = [[f"Note {n} of thread {thread}." for n in range(puts)] for thread in range(THREADS)]
-    prefixes = {"user": ("user: ", ""), "assistant": ("assistant: ",)}[role]  # what the user says is asked as well
+    prefixes = {"user": ("user: ", ""), "assistant": ("assistant: ",)}[role]  # a message of the user is a query too
     recorded = RecordedReader(reader, [(prefix, text) for texts in said for text in texts for prefix in prefixes])
     with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=recorded) as memory:
         conversation = TitansChatMemory(memory=memory, raise_errors=True)
@@ -114,6 +114,6 @@ def test_eight_threads_that_put_into_one_conversation_lose_nothing(reader, tmp_p
         turns = [turn.text for turn in memory.turns()]
         assert sorted(turns) == expected
         assert sorted(message.content for message in conversation.get_all()) == expected
-        for texts in said:  # each thread's in the order it put them
+        for texts in said:  # the turns of a thread keep their order
             own = set(texts)
             assert [text for text in turns if text in own] == texts

@@ -1,4 +1,4 @@
-"""Gates, surprise and address codes do what their docstrings promise."""
+"""Gates, surprise and address codes behave as their docstrings say."""
 
 from dataclasses import replace
 
@@ -38,13 +38,13 @@ BOTH = pytest.mark.parametrize("learn", [write, write_sequentially])
 NAMES = pytest.mark.parametrize("name", PRESETS)
 
 
-def begun(spec, count=5):
-    """A state that has learned a little."""
+def learn_a_little(spec, count=5):
+    """Return a state that has learned a few pairs."""
     state, _ = write(spec, MemoryState.initial(spec, torch.float64), *pairs(count, spec.dim, spec.values, seed=8))
     return state
 
 
-def what_it_learned(state):
+def learned_tensors(state):
     return (*state.weights, *state.dual, *state.momentum, *state.squares, state.inverse)
 
 
@@ -71,8 +71,8 @@ def test_without_gates_a_write_uses_the_constants(name, learn):
         learn(spec, start, keys, values),
         learn(spec, start, keys, values, Gates.constant(spec, 20)),
     )
-    for one, other in zip(what_it_learned(plain), what_it_learned(given), strict=True):
-        assert torch.equal(one, other)
+    for tensor, expected in zip(learned_tensors(given), learned_tensors(plain), strict=True):
+        assert torch.equal(tensor, expected)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), 1.1])
@@ -109,7 +109,7 @@ def test_gates_at_are_those_of_some_tokens():
 
 
 def test_the_step_follows_surprise_up_to_a_limit():
-    gates = random_gates(8).at(4, 8)  # none of them has a step of zero
+    gates = random_gates(8).at(4, 8)  # no step of these tokens is zero
     surprises = torch.tensor([0.0, 0.2, 0.4, 9.0])
     followed = follow_surprise(gates, surprises, usual=0.4)
     factors = torch.tensor([0, 0.5, 1, 2], dtype=torch.float64)
@@ -126,11 +126,11 @@ def test_the_step_follows_surprise_up_to_a_limit():
 def test_a_session_begins_without_the_surprise_of_another():
     gates = random_gates(4)
     before = gates.momentum.clone()
-    begun_gates = begin_session(gates)
-    assert begun_gates.momentum.tolist() == [0.0, *before[1:].tolist()]
+    first_gates = begin_session(gates)
+    assert first_gates.momentum.tolist() == [0.0, *before[1:].tolist()]
     assert torch.equal(gates.momentum, before)
-    assert begun_gates.step is gates.step
-    assert begun_gates.forget is gates.forget
+    assert first_gates.step is gates.step
+    assert first_gates.forget is gates.forget
     assert len(begin_session(gates.at(0, 0)).momentum) == 0
 
 
@@ -138,7 +138,7 @@ def test_a_session_begins_without_the_surprise_of_another():
 @pytest.mark.parametrize("name", ["titans", "omega"])
 def test_momentum_that_is_reset_at_a_session_drops_the_past(name, learn):
     spec = replace(lively(name), window=1)
-    state = begun(spec)
+    state = learn_a_little(spec)
     keys, values = pairs(3, DIM, DIM)
     gates = Gates.constant(spec, 3)
     reset, _ = learn(spec, state, keys, values, begin_session(gates))
@@ -200,19 +200,20 @@ def test_another_memory_is_as_full_as_its_tokens_against_its_narrowest_layer(nam
 @BOTH
 @NAMES
 def test_what_a_token_with_a_step_of_zero_says_does_not_matter(name, learn):
-    spec = replace(lively(name), window=1)  # in a window a token also stands beside the next ones
-    start = begun(spec)
+    # With a larger window, a token would also belong to the windows of the next tokens.
+    spec = replace(lively(name), window=1)
+    start = learn_a_little(spec)
     keys, values = pairs(20, DIM, DIM)
     others = pairs(20, DIM, DIM, seed=1)
     gates = Gates.constant(spec, 20)
     silent = torch.arange(20) % 3 == 1
     gates = replace(gates, step=torch.where(silent, 0.0, gates.step))
-    keys_too, values_too = (
-        torch.where(silent[:, None], other, one) for other, one in zip(others, (keys, values), strict=True)
+    changed_keys, changed_values = (
+        torch.where(silent[:, None], other, same) for other, same in zip(others, (keys, values), strict=True)
     )
-    one, _ = learn(spec, start, keys, values, gates)
-    other, _ = learn(spec, start, keys_too, values_too, gates)
-    for left, right in zip(what_it_learned(one), what_it_learned(other), strict=True):
+    first, _ = learn(spec, start, keys, values, gates)
+    second, _ = learn(spec, start, changed_keys, changed_values, gates)
+    for left, right in zip(learned_tensors(first), learned_tensors(second), strict=True):
         torch.testing.assert_close(left, right, rtol=0, atol=1e-13)
 
 
@@ -224,9 +225,9 @@ def test_surprise_of_a_new_memory_is_one_and_a_write_measures_the_same(name):
     new = surprise(spec, start, keys, values)
     assert new.dtype == torch.float64
     torch.testing.assert_close(new, torch.ones(1, dtype=torch.float64))
-    state = begun(spec)
+    state = learn_a_little(spec)
     state, surprised = write(spec, state, keys, values)
-    torch.testing.assert_close(surprised.momentary, surprise(spec, begun(spec), keys, values))
+    torch.testing.assert_close(surprised.momentary, surprise(spec, learn_a_little(spec), keys, values))
     after = surprise(spec, state, keys, values)
     assert bool((after >= 0).all())
     if name != "least_squares":
@@ -243,7 +244,7 @@ def test_surprise_of_a_new_memory_is_one_and_a_write_measures_the_same(name):
 def test_a_pair_that_is_repeated_surprises_less(name, learn):
     spec = lively(name, 16, 16)
     keys, values = pairs(1, 16, 16)
-    values = keys + torch.nn.functional.layer_norm(values, (16,))  # what a residual memory with a norm can answer
+    values = keys + torch.nn.functional.layer_norm(values, (16,))  # a residual memory with a norm can give this answer
     state, seen = MemoryState.initial(spec, torch.float64), []
     for _ in range(12):
         state, surprised = learn(spec, state, keys, values)
@@ -256,17 +257,17 @@ def test_a_pair_that_is_repeated_surprises_less(name, learn):
 @BOTH
 @pytest.mark.parametrize(
     "name",
-    [name for name in PRESETS if name not in {"titans", "omega", "tutorial"}],  # the moments of AdamW are a past too
+    [name for name in PRESETS if name not in {"titans", "omega", "tutorial"}],  # AdamW's moments are a momentum too
 )
 def test_without_momentum_there_is_no_past_surprise(name, learn):
     spec = lively(name)
-    _, surprised = learn(spec, begun(spec), *pairs(20, DIM, DIM))
+    _, surprised = learn(spec, learn_a_little(spec), *pairs(20, DIM, DIM))
     assert torch.equal(surprised.past, torch.zeros(20, dtype=torch.float64))
 
 
 @BOTH
 def test_past_surprise_is_one_when_the_last_tokens_were_all_new_and_alike(learn):
-    # S = −θ (1 + η + … + η^{n−1}) ∇ℓ, so that the share is 1 − η^n, whatever the step and the lengths are.
+    # S = −θ (1 + η + … + η^{n−1}) ∇ℓ, so the share is 1 − η^n for every step and every length.
     spec = MemorySpec(DIM, DIM, Linear(), optimizer=Momentum(0.03, 0.8), chunk=64)
     key, value = pairs(1, DIM, DIM)
     for count in (1, 3, 40):
@@ -322,34 +323,34 @@ def test_a_surprise_counts_half_after_a_half_life_and_is_judged_by_what_is_usual
     torch.testing.assert_close(SurpriseMetric().relative(torch.tensor([0.1, 5.0])), torch.ones(2))
 
 
-def gated(values=0, retention=None, gate=0.9):
+def gated_spec(values=0, retention=None, gate=0.9):
     return MemorySpec(DIM, values, retention=retention or Keep(), optimizer=LeastSquares(3.0), gate=gate)
 
 
 @BOTH
-@pytest.mark.parametrize("values", [0, 4])
-def test_a_write_below_the_gate_moves_nothing_and_still_counts_for_what_is_usual(learn, values):
-    spec = gated(values)
-    keys, told = pairs(2, DIM, values)
+@pytest.mark.parametrize("length", [0, 4])
+def test_a_write_below_the_gate_moves_nothing_and_still_counts_for_what_is_usual(learn, length):
+    spec = gated_spec(length)
+    keys, values = pairs(2, DIM, length)
     state = MemoryState.initial(spec)
     for _ in range(9):
-        state, _ = learn(spec, state, keys, told)
-    opened = write(replace(spec, gate=0.0), state, keys, told)[0]
-    shut, surprised = learn(spec, state, keys, told)
+        state, _ = learn(spec, state, keys, values)
+    written = write(replace(spec, gate=0.0), state, keys, values)[0]
+    skipped, surprised = learn(spec, state, keys, values)
     usual = SurpriseMetric(*state.usual.tolist())
     assert float(usual.relative(surprised.momentary).mean()) < spec.gate
-    assert torch.equal(shut.inverse, state.inverse)
-    assert torch.equal(shut.weights[0], state.weights[0])
-    assert not torch.equal(opened.inverse, state.inverse)
-    assert shut.tokens == state.tokens + 2
-    torch.testing.assert_close(shut.key_sum, state.key_sum + keys.sum(0))
+    assert torch.equal(skipped.inverse, state.inverse)
+    assert torch.equal(skipped.weights[0], state.weights[0])
+    assert not torch.equal(written.inverse, state.inverse)
+    assert skipped.tokens == state.tokens + 2
+    torch.testing.assert_close(skipped.key_sum, state.key_sum + keys.sum(0))
     seen = usual.after(surprised.momentary)
-    assert shut.usual.tolist() == pytest.approx([seen.total, seen.weight])
+    assert skipped.usual.tolist() == pytest.approx([seen.total, seen.weight])
 
 
 @BOTH
 def test_the_gate_opens_for_what_is_new(learn):
-    spec = gated()
+    spec = gated_spec()
     axes = torch.eye(DIM, dtype=torch.float64)
     state = MemoryState.initial(spec)
     for _ in range(9):
@@ -363,7 +364,7 @@ def test_the_gate_opens_for_what_is_new(learn):
 
 @BOTH
 def test_a_memory_without_a_gate_learns_what_it_knows_too(learn):
-    spec = gated(gate=0.0)
+    spec = gated_spec(gate=0.0)
     keys = pairs(1, DIM)[0].expand(40, -1)
     state, _ = learn(spec, MemoryState.initial(spec), keys)
     again, _ = learn(spec, state, keys)
@@ -372,7 +373,7 @@ def test_a_memory_without_a_gate_learns_what_it_knows_too(learn):
 
 @BOTH
 def test_an_empty_key_does_not_end_learning(learn):
-    spec = gated()
+    spec = gated_spec()
     state, _ = learn(spec, MemoryState.initial(spec), torch.zeros(1, DIM, dtype=torch.float64))
     assert bool(torch.isfinite(state.usual).all())
     after, surprised = learn(spec, state, pairs(3, DIM)[0])
@@ -384,7 +385,7 @@ WORD = (1 << 64) - 1
 
 
 def mixed64(mixed):
-    """The finalizer of S. Vigna's SplitMix64, in plain whole numbers."""
+    """Compute the finalizer of S. Vigna's SplitMix64 with Python's whole numbers."""
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & WORD
     mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & WORD
     return mixed ^ mixed >> 31

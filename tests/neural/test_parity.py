@@ -1,4 +1,4 @@
-"""The fast paths of the neural memory equal the definition, token by token, for every kind that a spec accepts."""
+"""The fast writes of the neural memory equal the token-by-token definition, for every kind of spec that is valid."""
 
 import itertools
 import random
@@ -58,8 +58,8 @@ CHOICES = {
 }
 
 
-def accepted(choices):
-    """The spec of these choices; None if they do not go together."""
+def spec_or_none(choices):
+    """Return the spec of some choices; None if they cannot be combined."""
     shape = choices[0]
     values = DIM if isinstance(shape, MLP) and shape.residual else 4
     try:
@@ -69,24 +69,28 @@ def accepted(choices):
 
 
 def covering_specs():
-    """So many specs that any two choices that go together do so in one, and any three of how a memory learns.
+    """Return specs that cover every valid pair of choices, and every valid triple of the choices after the bias.
 
-    Architecture and bias reach the fast path only through their gradients; the rest is what it rearranges.
+    The fast path uses architecture and bias only through their gradients, so pairs are enough for them. It rearranges
+    the computation of all other choices.
     """
     specs, seen = [], set()
     everything = list(itertools.product(*CHOICES.values()))
     random.Random(0).shuffle(everything)  # noqa: S311 - repeatable, not secret
     for choices in everything:
-        spec = accepted(choices)
-        if spec is not None and (shown := {*together(spec, 2), *together(spec, 3, list(CHOICES)[2:])}) - seen:
+        spec = spec_or_none(choices)
+        if (
+            spec is not None
+            and (covered := {*combinations_in(spec, 2), *combinations_in(spec, 3, list(CHOICES)[2:])}) - seen
+        ):
             specs.append(spec)
-            seen |= shown
+            seen |= covered
     return specs
 
 
-def together(spec, many, names=tuple(CHOICES)):
-    """Every so many choices that go together in this spec."""
-    return set(itertools.combinations([(name, repr(getattr(spec, name))) for name in names], many))
+def combinations_in(spec, size, names=tuple(CHOICES)):
+    """Return all combinations of `size` choices of this spec, by name and value."""
+    return set(itertools.combinations([(name, repr(getattr(spec, name))) for name in names], size))
 
 
 SPECS = [
@@ -97,7 +101,7 @@ SPECS = [
 ]
 
 
-def name_of(spec):
+def spec_id(spec):
     parts = [spec.architecture, spec.bias, spec.retention, spec.optimizer]
     form = getattr(spec.bias, "form", ""), getattr(spec.retention, "form", "")
     return "-".join([*(type(part).__name__ for part in parts), *form, f"{spec.window}{spec.chunk}{spec.steps}"])
@@ -110,28 +114,28 @@ def assert_parity(spec, lengths, gates_of=lambda count, seed: None):
         gates = gates_of(count, number)
         fast, fast_surprise = write(spec, fast, keys, values, gates)
         slow, slow_surprise = write_sequentially(spec, slow, keys, values, gates)
-        # A deep memory that a gate has cleared divides by nearly nothing in its norm: rounding grows a millionfold.
+        # After a gate clears a deep memory, its norm divides by almost zero, and rounding errors grow a millionfold.
         close = {"rtol": 1e-9, "atol": 1e-11} if gates is None else {"rtol": 1e-7, "atol": 1e-8}
         torch.testing.assert_close(fast.tensors(), slow.tensors(), **close)
         for kind in ("momentary", "past"):
-            one, other = getattr(fast_surprise, kind), getattr(slow_surprise, kind)
-            assert one.shape == (count,)
-            torch.testing.assert_close(one, other, **close)
+            fast_values, slow_values = getattr(fast_surprise, kind), getattr(slow_surprise, kind)
+            assert fast_values.shape == (count,)
+            torch.testing.assert_close(fast_values, slow_values, **close)
     assert fast.tokens == sum(lengths)
 
 
 def test_the_grid_shows_every_two_choices_that_go_together():
-    possible = [spec for choices in itertools.product(*CHOICES.values()) if (spec := accepted(choices))]
-    shown = set().union(*(together(spec, 2) for spec in SPECS))
-    assert shown >= set().union(*(together(spec, 2) for spec in possible))
+    possible = [spec for choices in itertools.product(*CHOICES.values()) if (spec := spec_or_none(choices))]
+    covered = set().union(*(combinations_in(spec, 2) for spec in SPECS))
+    assert covered >= set().union(*(combinations_in(spec, 2) for spec in possible))
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=name_of)
+@pytest.mark.parametrize("spec", SPECS, ids=spec_id)
 def test_the_fast_path_equals_the_definition(spec):
     assert_parity(spec, (0, 1, 3, 9))
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=name_of)
+@pytest.mark.parametrize("spec", SPECS, ids=spec_id)
 def test_the_fast_path_equals_the_definition_under_gates_that_differ_from_token_to_token(spec):
     assert_parity(spec, (0, 1, 3, 9), lambda count, seed: random_gates(count, seed=seed))
 

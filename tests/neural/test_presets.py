@@ -1,7 +1,7 @@
-"""Each preset follows its printed equation, spelled out here once more and independently of the package.
+"""Each preset follows its printed equation, which is written out here again, independently of the package.
 
-Nothing of the package is used but the spec's constants, the weights that a memory begins with, `write` and `read`:
-the forward pass, every loss and every update stand below, and gradients come from autograd on those losses.
+From the package, the tests use only the spec's constants, the initial weights, `write` and `read`. The forward pass,
+every loss and every update are written out below, and autograd computes the gradients of these losses.
 """
 
 from dataclasses import replace
@@ -24,12 +24,12 @@ from titans_core.neural import (
 )
 
 DIM = 5
-WRITES = (19, 2, 1)  # a whole chunk of 16 and a short one, then writes shorter than a chunk
+WRITES = (19, 2, 1)  # one full chunk of 16 tokens and a short chunk, then writes that are shorter than a chunk
 BOTH = pytest.mark.parametrize("learn", [write, write_sequentially])
 
 
 def tokens_of(start, counts=WRITES):
-    """Keys and values of each write; half of the values are near what a deep memory answers, half are far."""
+    """Return keys and values of each write. Half of the values are near a deep memory's answers, half are far away."""
     writes = []
     for seed, count in enumerate(counts):
         keys, noise = pairs(count, DIM, DIM, seed=seed)
@@ -39,7 +39,7 @@ def tokens_of(start, counts=WRITES):
 
 
 def chunks_of(writes, size):
-    """A write is cut into chunks from its beginning; no chunk reaches into the next write."""
+    """Yield keys and values of each chunk. A write is split from its start; no chunk has tokens of two writes."""
     for keys, values in writes:
         yield from zip(keys.split(size), values.split(size), strict=True)
 
@@ -49,14 +49,14 @@ def one_by_one(writes):
         yield from zip(keys, values, strict=True)
 
 
-def learned(learn, spec, start, writes):
+def state_after(learn, spec, start, writes):
     state = start
     for keys, values in writes:
         state, _ = learn(spec, state, keys, values)
     return state
 
 
-def beginning(spec):
+def initial_state(spec):
     return MemoryState.initial(spec, torch.float64)
 
 
@@ -70,7 +70,7 @@ def normalised(signal):
 
 
 def deep(inner, outer, key):
-    """M(x) = x + LN(W_1 σ(W_2 x)) (MIRAS, §5.3)."""
+    """Compute M(x) = x + LN(W_1 σ(W_2 x)) (MIRAS, §5.3)."""
     return key + normalised(gelu(key @ inner.T) @ outer.T)
 
 
@@ -78,18 +78,18 @@ def squared(error):
     return error.square().sum()
 
 
-def slopes(loss, weights, key, value):
-    """∇ℓ(M; k, v) by each layer's weights, of a deep memory."""
-    leaves = [one.clone().requires_grad_() for one in weights]
+def layer_gradients(loss, weights, key, value):
+    """Return ∇ℓ(M; k, v) of a deep memory by the weights of each layer."""
+    leaves = [layer.clone().requires_grad_() for layer in weights]
     return torch.autograd.grad(loss(deep(*leaves, key) - value), leaves)
 
 
-def agree(found, expected):
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
+def assert_all_close(found, expected):
+    for tensor, expected_tensor in zip(found, expected, strict=True):
+        torch.testing.assert_close(tensor, expected_tensor, rtol=1e-10, atol=1e-11)
 
 
-def answers_agree(spec, state, weights):
+def assert_same_answers(spec, state, weights):
     queries = pairs(4, DIM, DIM, seed=7)[0]
     torch.testing.assert_close(read(spec, state, queries), deep(*weights, queries), rtol=1e-10, atol=1e-11)
 
@@ -99,19 +99,19 @@ def test_titans_follows_equations_13_and_14(learn):
     spec = lively("titans", DIM, DIM)
     theta, eta, alpha = spec.optimizer.step, spec.optimizer.momentum, spec.retention.forget
     assert 0 < alpha < 1
-    start = beginning(spec)
+    start = initial_state(spec)
     writes = tokens_of(start)
     weights, momentum = list(start.weights), [torch.zeros_like(one) for one in start.weights]
     for keys, values in chunks_of(writes, spec.chunk):
         before = list(weights)  # M_{t'}, Eq. 16
         for key, value in zip(keys, values, strict=True):
-            for layer, slope in enumerate(slopes(squared, before, key, value)):
-                momentum[layer] = eta * momentum[layer] - theta * slope  # Eq. 14
+            for layer, gradient in enumerate(layer_gradients(squared, before, key, value)):
+                momentum[layer] = eta * momentum[layer] - theta * gradient  # Eq. 14
                 weights[layer] = (1 - alpha) * weights[layer] + momentum[layer]  # Eq. 13
-    state = learned(learn, spec, start, writes)
-    agree(state.weights, weights)
-    agree(state.momentum, momentum)
-    answers_agree(spec, state, weights)
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.weights, weights)
+    assert_all_close(state.momentum, momentum)
+    assert_same_answers(spec, state, weights)
 
 
 def yaad_by_hand(spec, start, writes, loss):
@@ -121,8 +121,8 @@ def yaad_by_hand(spec, start, writes, loss):
     for keys, values in chunks_of(writes, spec.chunk):
         before = list(weights)
         for key, value in zip(keys, values, strict=True):
-            for layer, slope in enumerate(slopes(loss, before, key, value)):
-                weights[layer] = (1 - alpha) * weights[layer] - theta * slope
+            for layer, gradient in enumerate(layer_gradients(loss, before, key, value)):
+                weights[layer] = (1 - alpha) * weights[layer] - theta * gradient
     return weights
 
 
@@ -137,25 +137,25 @@ def test_yaad_follows_equation_26_with_the_textbook_huber_loss(learn):
         branches.append(bool(length <= delta))
         return error.square().sum() if length <= delta else 2 * delta * length - delta**2
 
-    start = beginning(spec)
+    start = initial_state(spec)
     writes = tokens_of(start)
     weights = yaad_by_hand(spec, start, writes, huber)
     assert set(branches) == {True, False}
-    state = learned(learn, spec, start, writes)
-    agree(state.weights, weights)
-    answers_agree(spec, state, weights)
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.weights, weights)
+    assert_same_answers(spec, state, weights)
 
 
 @BOTH
 def test_yaad_follows_equation_26_as_printed_when_asked_to(learn):
     # W_t = α W_{t−1} − η ∇ℓ_2 if ‖M(k) − v‖ ≤ δ, else − η δ ∇ℓ_1.
     spec = replace(lively("yaad", DIM, DIM), bias=Huber(0.9, "printed"))
-    start = beginning(spec)
+    start = initial_state(spec)
     writes = tokens_of(start)
     weights = yaad_by_hand(
         spec, start, writes, lambda error: squared(error) if error.norm() <= 0.9 else 0.9 * error.abs().sum()
     )
-    agree(learned(learn, spec, start, writes).weights, weights)
+    assert_all_close(state_after(learn, spec, start, writes).weights, weights)
 
 
 def moneta_by_hand(spec, start, writes, to_weights):
@@ -165,8 +165,10 @@ def moneta_by_hand(spec, start, writes, to_weights):
     for keys, values in chunks_of(writes, spec.chunk):
         before = [to_weights(one) for one in dual]
         for key, value in zip(keys, values, strict=True):
-            for layer, slope in enumerate(slopes(lambda error: (error.abs() ** power).sum(), before, key, value)):
-                dual[layer] = (1 - alpha) * dual[layer] - theta * slope
+            for layer, gradient in enumerate(
+                layer_gradients(lambda error: (error.abs() ** power).sum(), before, key, value)
+            ):
+                dual[layer] = (1 - alpha) * dual[layer] - theta * gradient
     return dual, [to_weights(one) for one in dual]
 
 
@@ -175,7 +177,7 @@ def test_moneta_follows_equation_24(learn):
     spec = lively("moneta", DIM, DIM)
     q = spec.retention.q
     assert (spec.bias.p, q) == (3, 4)
-    start = beginning(spec)
+    start = initial_state(spec)
     writes = tokens_of(start)
 
     def to_weights(dual):
@@ -185,11 +187,11 @@ def test_moneta_follows_equation_24(learn):
     sizes = [float((one.abs() ** q).sum() ** (1 / q)) for one in start.dual]
     assert max(sizes) > spec.retention.floor
     dual, weights = moneta_by_hand(spec, start, writes, to_weights)
-    agree(start.weights, [to_weights(one) for one in start.dual])
-    state = learned(learn, spec, start, writes)
-    agree(state.dual, dual)
-    agree(state.weights, weights)
-    answers_agree(spec, state, weights)
+    assert_all_close(start.weights, [to_weights(one) for one in start.dual])
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.dual, dual)
+    assert_all_close(state.weights, weights)
+    assert_same_answers(spec, state, weights)
 
 
 @BOTH
@@ -199,21 +201,21 @@ def test_moneta_follows_the_exact_dual_map_when_asked_to(learn):
     def to_weights(dual):
         return torch.sign(dual) * dual.abs() ** 3 / max(0.5, float((dual**4).sum() ** 0.25)) ** 2
 
-    start = beginning(spec)
+    start = initial_state(spec)
     writes = tokens_of(start)
     dual, weights = moneta_by_hand(spec, start, writes, to_weights)
-    state = learned(learn, spec, start, writes)
-    agree(state.dual, dual)
-    agree(state.weights, weights)
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.dual, dual)
+    assert_all_close(state.weights, weights)
 
 
 @BOTH
 def test_memora_follows_equations_21_and_27(learn):
-    # W_t = c Softmax((1 − λ) log W_{t−1} − η' ∇ℓ) over the row, η' = (1 − λ) θ; once a chunk, at its last token.
+    # W_t = c Softmax((1 − λ) log W_{t−1} − η' ∇ℓ) over the row, η' = (1 − λ) θ; once for each chunk, at its last token.
     spec = lively("memora", DIM, DIM)
     theta, lam, scale = spec.optimizer.step, spec.retention.forget, spec.retention.scale
     assert 0 < lam < 1
-    start = beginning(spec)
+    start = initial_state(spec)
     writes = tokens_of(start)
     weights = list(start.weights)
     for one in weights:
@@ -223,16 +225,16 @@ def test_memora_follows_equations_21_and_27(learn):
         before = list(weights)
         logs = [one.log() for one in before]
         for key, value in zip(keys, values, strict=True):
-            for layer, slope in enumerate(slopes(squared, before, key, value)):
-                logs[layer] = (1 - lam) * logs[layer] - (1 - lam) * theta * slope
+            for layer, gradient in enumerate(layer_gradients(squared, before, key, value)):
+                logs[layer] = (1 - lam) * logs[layer] - (1 - lam) * theta * gradient
         weights = [scale * one.exp() / one.exp().sum(1, keepdim=True) for one in logs]
-    state = learned(learn, spec, start, writes)
-    agree(state.weights, weights)
-    answers_agree(spec, state, weights)
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.weights, weights)
+    assert_same_answers(spec, state, weights)
 
 
 def newton_schulz(matrix, iterations):
-    """The quintic 3.4445 s − 4.7750 s³ + 2.0315 s⁵ of each singular value, and √(rows/columns) if tall."""
+    """Apply 3.4445 s − 4.7750 s³ + 2.0315 s⁵ to each singular value, and scale by √(r / c) if r > c."""
     left, lengths, right = torch.linalg.svd(matrix, full_matrices=False)
     lengths = lengths / lengths.square().sum().sqrt()
     for _ in range(iterations):
@@ -246,53 +248,53 @@ def test_omega_follows_the_rule_of_atlas_with_equations_13_and_14(learn):
     # S_t = η S_{t−1} − θ Σ_{i=t−c+1..t} ∇ℓ(M_{t'}; x_i) and M_t = (1 − α) M_{t−1} + S_t.
     spec = replace(lively("omega", DIM, DIM), optimizer=Momentum(0.01, 0.8))
     start, writes, weights, momentum = omega_by_hand(spec, lambda weights, momentum: weights + momentum)
-    state = learned(learn, spec, start, writes)
-    agree(state.weights, weights)
-    agree(state.momentum, momentum)
-    answers_agree(spec, state, weights)
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.weights, weights)
+    assert_all_close(state.momentum, momentum)
+    assert_same_answers(spec, state, weights)
 
 
 @BOTH
 def test_omega_with_muon_takes_one_orthogonalised_step_a_chunk(learn):
-    # S_t as above, and once a chunk M = Π(1 − α) M + θ NewtonSchulz(S).
+    # S_t as in the test above, and once for each chunk M = Π(1 − α) M + θ NewtonSchulz(S).
     spec = replace(lively("omega", DIM, DIM), optimizer=Muon(0.05, 0.8))
 
     def last_step(weights, momentum):
         return weights + spec.optimizer.step * newton_schulz(momentum, spec.optimizer.iterations)
 
     start, writes, weights, momentum = omega_by_hand(spec, lambda weights, momentum: weights, last_step)
-    state = learned(learn, spec, start, writes)
-    agree(state.weights, weights)
-    agree(state.momentum, momentum)
-    answers_agree(spec, state, weights)
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.weights, weights)
+    assert_all_close(state.momentum, momentum)
+    assert_same_answers(spec, state, weights)
 
 
 def omega_by_hand(spec, each_token, last_of_chunk=lambda weights, momentum: weights):
-    """The state before, what is written, and the weights and the momentum after it."""
+    """Return the state before the writes, the writes, and the weights and the momentum after them."""
     theta, eta, alpha = spec.optimizer.step, spec.optimizer.momentum, spec.retention.forget
     assert 0 < alpha < 1
     assert spec.window > 1
-    start = beginning(spec)
+    start = initial_state(spec)
     writes = tokens_of(start, (19, 2, 11))
     weights, momentum = list(start.weights), [torch.zeros_like(one) for one in start.weights]
-    past = []  # every pair so far, of earlier chunks and writes too
+    past = []  # every pair so far, also from earlier chunks and writes
     for keys, values in chunks_of(writes, spec.chunk):
         before = list(weights)
         for pair in zip(keys, values, strict=True):
             past.append(pair)
-            in_reach = [slopes(squared, before, *one) for one in past[-spec.window :]]
+            window_gradients = [layer_gradients(squared, before, *one) for one in past[-spec.window :]]
             for layer in range(2):
-                momentum[layer] = eta * momentum[layer] - theta * sum(one[layer] for one in in_reach)
+                momentum[layer] = eta * momentum[layer] - theta * sum(one[layer] for one in window_gradients)
                 weights[layer] = each_token((1 - alpha) * weights[layer], momentum[layer])
         weights = [last_of_chunk(*one) for one in zip(weights, momentum, strict=True)]
     return start, writes, weights, momentum
 
 
 def linear_case(name, counts):
-    """Spec, state with weights that are not zero, and tokens."""
+    """Return a spec, a state with weights that are not zero, and the writes."""
     spec = lively(name, DIM, DIM)
-    start = beginning(spec)
-    assert not start.weights[0].any()  # a linear memory begins at zero
+    start = initial_state(spec)
+    assert not start.weights[0].any()  # a linear memory starts at zero
     weights = pairs(DIM, DIM, DIM, seed=5)[1]
     writes = [pairs(count, DIM, DIM, seed=seed) for seed, count in enumerate(counts)]
     return spec, replace(start, weights=(weights,)), writes
@@ -306,8 +308,8 @@ def test_deltanet_follows_its_recurrence(learn):
     for key, value in one_by_one(writes):
         erased = weights @ (torch.eye(DIM, dtype=torch.float64) - beta * torch.outer(key, key))
         weights = erased + beta * torch.outer(value, key)
-    state = learned(learn, spec, start, writes)
-    agree(state.weights, [weights])
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.weights, [weights])
     torch.testing.assert_close(read(spec, state, writes[0][0]), writes[0][0] @ weights.T)
 
 
@@ -321,7 +323,7 @@ def test_gated_deltanet_follows_its_recurrence(learn):
     for key, value in one_by_one(writes):
         erased = weights @ (torch.eye(DIM, dtype=torch.float64) - beta * torch.outer(key, key))
         weights = kept * erased + beta * torch.outer(value, key)
-    agree(learned(learn, spec, start, writes).weights, [weights])
+    assert_all_close(state_after(learn, spec, start, writes).weights, [weights])
 
 
 @BOTH
@@ -330,7 +332,7 @@ def test_linear_attention_sums_values_by_keys(learn):
     spec = PRESETS["linear_attention"](DIM, DIM)
     writes = [pairs(count, DIM, DIM, seed=seed) for seed, count in enumerate((70, 2))]
     keys, values = (torch.cat(one) for one in zip(*writes, strict=True))
-    state = learned(learn, spec, beginning(spec), writes)
+    state = state_after(learn, spec, initial_state(spec), writes)
     queries = pairs(4, DIM, DIM, seed=9)[0]
     torch.testing.assert_close(read(spec, state, queries), (queries @ keys.T) @ values, rtol=1e-12, atol=1e-12)
 
@@ -343,7 +345,7 @@ def test_ttt_linear_follows_mini_batch_gradient_descent(learn):
     for keys, values in chunks_of(writes, 16):
         errors = keys @ weights.T - values
         weights = weights - spec.optimizer.step * 2 * errors.T @ keys
-    agree(learned(learn, spec, start, writes).weights, [weights])
+    assert_all_close(state_after(learn, spec, start, writes).weights, [weights])
 
 
 @BOTH
@@ -353,13 +355,13 @@ def test_least_squares_follows_its_closed_form(learn):
     ridge = spec.optimizer.ridge * torch.eye(DIM, dtype=torch.float64)
     writes = [pairs(count, DIM, DIM, seed=seed) for seed, count in enumerate(WRITES)]
     keys, values = (torch.cat(one) for one in zip(*writes, strict=True))
-    state = learned(learn, spec, beginning(spec), writes)
+    state = state_after(learn, spec, initial_state(spec), writes)
     inverse = torch.linalg.inv(ridge + keys.T @ keys)
     torch.testing.assert_close(state.inverse, inverse, rtol=1e-12, atol=1e-15)
     queries = pairs(4, DIM, DIM, seed=9)[0]
     torch.testing.assert_close(read(spec, state, queries), queries @ inverse @ keys.T @ values, rtol=1e-11, atol=1e-13)
     addresses = replace(spec, values=0)
-    state = beginning(addresses)
+    state = initial_state(addresses)
     for each, _ in writes:
         state, _ = learn(addresses, state, each)
     torch.testing.assert_close(state.inverse, inverse, rtol=1e-12, atol=1e-15)
@@ -370,7 +372,7 @@ def test_least_squares_follows_its_closed_form(learn):
 def test_the_tutorial_is_linear_gelu_linear_trained_by_the_adamw_of_torch(learn):
     spec = lively("tutorial", DIM, DIM)
     optimizer = spec.optimizer
-    start = beginning(spec)
+    start = initial_state(spec)
     model = torch.nn.Sequential(torch.nn.Linear(DIM, 2 * DIM), torch.nn.GELU(), torch.nn.Linear(2 * DIM, DIM)).double()
     with torch.no_grad():
         for layer, one in zip((model[0], model[2]), start.weights, strict=True):
@@ -390,21 +392,21 @@ def test_the_tutorial_is_linear_gelu_linear_trained_by_the_adamw_of_torch(learn)
             (model(keys) - values).square().sum(-1).mean().backward()
             adamw.step()
     expected = [torch.cat([one.weight, one.bias[:, None]], 1).detach() for one in (model[0], model[2])]
-    state = learned(learn, spec, start, writes)
-    agree(state.weights, expected)
+    state = state_after(learn, spec, start, writes)
+    assert_all_close(state.weights, expected)
     queries = pairs(4, DIM, DIM, seed=9)[0]
     torch.testing.assert_close(read(spec, state, queries), model(queries).detach(), rtol=1e-11, atol=1e-12)
 
 
 def test_a_deep_memory_begins_with_random_weights_of_variance_one_by_columns():
     spec = PRESETS["titans"](64, 64)
-    inner, outer = beginning(spec).weights
+    inner, outer = initial_state(spec).weights
     assert (inner.shape, outer.shape) == ((256, 64), (64, 256))
     for one in (inner, outer):
         assert float(one.mean()) == pytest.approx(0, abs=0.01)
         assert float(one.var() * one.shape[1]) == pytest.approx(1, abs=0.05)
-    assert torch.equal(beginning(spec).weights[0], inner)
-    assert not torch.equal(beginning(replace(spec, seed=1)).weights[0], inner)
+    assert torch.equal(initial_state(spec).weights[0], inner)
+    assert not torch.equal(initial_state(replace(spec, seed=1)).weights[0], inner)
 
 
 def test_every_preset_is_a_spec_of_its_lengths():

@@ -1,4 +1,4 @@
-"""A spec that cannot be built is refused, and the message names what is wrong."""
+"""An invalid spec is refused, and the message names what is wrong."""
 
 import dataclasses
 
@@ -50,11 +50,11 @@ RANGES = [
     *(({"retention": KL(scale)}, "KL needs scale > 0") for scale in (0.0, -1.0, NAN)),
     ({"retention": KL(1.0, 1.0)}, "KL needs scale > 0 and forget < 1"),
     *(({"retention": ElasticNet(threshold)}, "ElasticNet needs threshold >= 0") for threshold in (-0.1, NAN)),
-    *(({"optimizer": GradientDescent(step)}, "step is above 0") for step in (0.0, -0.1, NAN)),
-    *(({"optimizer": Momentum(step)}, "step is above 0") for step in (0.0, NAN)),
-    *(({"optimizer": Momentum(0.1, eta)}, "Momentum lies in") for eta in (-0.1, 1.0, NAN)),
-    *(({"optimizer": Muon(0.1, eta)}, "Momentum lies in") for eta in (-0.1, 1.0)),
-    ({"optimizer": Muon(0.0)}, "step is above 0"),
+    *(({"optimizer": GradientDescent(step)}, "step must be above 0") for step in (0.0, -0.1, NAN)),
+    *(({"optimizer": Momentum(step)}, "step must be above 0") for step in (0.0, NAN)),
+    *(({"optimizer": Momentum(0.1, eta)}, "Momentum must be in") for eta in (-0.1, 1.0, NAN)),
+    *(({"optimizer": Muon(0.1, eta)}, "Momentum must be in") for eta in (-0.1, 1.0)),
+    ({"optimizer": Muon(0.0)}, "step must be above 0"),
     ({"optimizer": Muon(iterations=0)}, "Muon needs at least one iteration"),
     *(
         ({"optimizer": wrong}, "AdamW needs rate > 0")
@@ -64,18 +64,18 @@ RANGES = [
 ]
 EXACT = {"optimizer": LeastSquares()}
 COMBINATIONS = [
-    ({**EXACT, "architecture": MLP()}, "LeastSquares is exact for a Linear architecture with an L2 bias"),
+    ({**EXACT, "architecture": MLP()}, "LeastSquares is exact only for a Linear architecture with an L2 bias"),
     *(
-        ({**EXACT, "bias": bias}, "LeastSquares is exact for a Linear architecture with an L2 bias")
+        ({**EXACT, "bias": bias}, "LeastSquares is exact only for a Linear architecture with an L2 bias")
         for bias in (Lp(), Huber(), Dot())
     ),
     *(
-        ({**EXACT, "retention": retention}, "LeastSquares knows Keep or Decay")
+        ({**EXACT, "retention": retention}, "LeastSquares works with Keep or Decay only")
         for retention in (Lq(), KL(), ElasticNet())
     ),
-    *(({**EXACT, name: 2}, "neither window, chunk nor steps") for name in ("window", "chunk", "steps")),
-    ({"values": 0}, "Only LeastSquares can leave the addresses to the log"),
-    ({"gate": 0.5}, "The gate is for LeastSquares"),
+    *(({**EXACT, name: 2}, "window = chunk = steps = 1") for name in ("window", "chunk", "steps")),
+    ({"values": 0}, "Only LeastSquares works with values = 0"),
+    ({"gate": 0.5}, "Only LeastSquares can have a gate"),
     ({"architecture": MLP(), "values": 3}, "residual MLP .* needs values = dim"),
     *(
         ({"optimizer": optimizer, "retention": retention}, "AdamW and Muon .* Keep or Decay only")
@@ -144,7 +144,7 @@ def test_the_default_is_the_exact_memory_of_addresses():
 
 
 def variations():
-    """A spec, and for every field of it and of its parts one that differs in that field alone."""
+    """Yield a spec, and for each field of it and of its parts a spec that differs only in this field."""
     base = MemorySpec(4, 4, MLP(), Huber(), Decay(0.1), GradientDescent(0.1))
     changed = {"dim": 5, "values": 5, "window": 2, "chunk": 2, "steps": 2, "seed": 1}
     yield base
@@ -163,14 +163,15 @@ def variations():
     }
     for name, kinds in parts.items():
         for kind in kinds:
-            for part in [kind, *(altered(kind, field) for field in dataclasses.fields(kind))]:
+            for part in [kind, *(alter(kind, field) for field in dataclasses.fields(kind))]:
                 free = {"retention": Keep()} if name == "optimizer" else {}
                 yield dataclasses.replace(base, **free, **{name: part})
     for retention in (Keep(), Decay(0.2)):
         yield MemorySpec(4, retention=retention, optimizer=LeastSquares(7.0))
 
 
-def altered(part, field):
+def alter(part, field):
+    """Return a part that differs in one field only."""
     value = getattr(part, field.name)
     others = {"current": "decayed", "textbook": "printed", "printed": "dual"}
     if isinstance(value, bool):
@@ -206,7 +207,7 @@ def test_a_spec_cannot_be_changed_and_serves_as_a_key():
 
 
 DEEP = MLP(depth=2, expansion=4, residual=True, norm=True, bias=False)  # MIRAS §5.3
-PROMISED = {
+EXPECTED = {
     "titans": (DEEP, L2, Decay, Momentum),
     "yaad": (DEEP, Huber, Decay, GradientDescent),
     "moneta": (DEEP, Lp, Lq, GradientDescent),
@@ -223,7 +224,7 @@ PROMISED = {
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_what_its_name_says(name):
-    shape, bias, retention, optimizer = PROMISED[name]
+    shape, bias, retention, optimizer = EXPECTED[name]
     spec = PRESETS[name](8, 8)
     assert (spec.dim, spec.values) == (8, 8)
     assert spec.architecture == shape
@@ -255,7 +256,7 @@ def test_a_residual_preset_asks_for_values_as_long_as_keys(name):
 @pytest.mark.parametrize(
     ("keys", "values", "named"),
     [
-        ((3, 5), (3, 2), r"Keys \(n, 4\).*got \(3, 5\)"),
+        ((3, 5), (3, 2), r"keys \(n, 4\).*got \(3, 5\)"),
         ((3, 4), (3, 3), r"values \(n, 2\).*\(3, 3\)"),
         ((3, 4), (2, 2), r"\(2, 2\)"),
         ((4,), (4, 2), r"got \(4,\)"),

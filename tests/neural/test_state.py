@@ -1,4 +1,4 @@
-"""A state is a value: it is saved and loaded bit for bit, damage is found, and nothing else moves it."""
+"""A state is a value: saving and loading keep every bit, damage is found, and only a write makes a new state."""
 
 import os
 import subprocess
@@ -31,8 +31,8 @@ DIM = 6
 NAMES = pytest.mark.parametrize("name", PRESETS)
 
 
-def learned(spec, *counts, state=None, seed=0):
-    """A state after writes of so many tokens."""
+def learn_tokens(spec, *counts, state=None, seed=0):
+    """Return the state after one write for each count of tokens."""
     state = MemoryState.initial(spec) if state is None else state
     for number, count in enumerate(counts):
         state, _ = write(spec, state, *tokens(spec, count, seed + number))
@@ -54,18 +54,18 @@ def identical(one, other):
 @NAMES
 def test_saved_and_loaded_it_goes_on_as_if_it_had_not_been(name):
     spec = lively(name)
-    before = learned(spec, 20, 1, 3)
+    before = learn_tokens(spec, 20, 1, 3)
     loaded, position = load_state(spec, dump_state(spec, before, position=7))
     assert position == 7
     assert identical(loaded, before)
-    onwards, uninterrupted = (learned(spec, 2, 17, state=state, seed=5) for state in (loaded, before))
+    onwards, uninterrupted = (learn_tokens(spec, 2, 17, state=state, seed=5) for state in (loaded, before))
     assert identical(onwards, uninterrupted)
     assert dump_state(spec, onwards) == dump_state(spec, uninterrupted)
 
 
 def test_pending_pairs_and_momentum_are_saved():
     spec = lively("omega")
-    before = learned(spec, 3)
+    before = learn_tokens(spec, 3)
     loaded, _ = load_state(spec, dump_state(spec, before))
     assert len(loaded.recent_keys) == len(loaded.recent_values) == 3
     assert all(one.any() for one in loaded.momentum)
@@ -73,7 +73,7 @@ def test_pending_pairs_and_momentum_are_saved():
         replace(before, momentum=tuple(torch.zeros_like(one) for one in before.momentum)),
         replace(before, recent_keys=before.recent_keys[:0], recent_values=before.recent_values[:0]),
     ):
-        assert not identical(learned(spec, 2, state=lost), learned(spec, 2, state=loaded))
+        assert not identical(learn_tokens(spec, 2, state=lost), learn_tokens(spec, 2, state=loaded))
 
 
 @NAMES
@@ -82,13 +82,13 @@ def test_the_initial_state_is_the_same_bytes_each_time(name):
     assert dump_state(spec, MemoryState.initial(spec)) == dump_state(spec, MemoryState.initial(spec))
     other = replace(spec, seed=1)
     same = identical(MemoryState.initial(other), MemoryState.initial(spec))
-    assert same == (type(spec.architecture).__name__ == "Linear")  # only deep ones begin at random
+    assert same == (type(spec.architecture).__name__ == "Linear")  # only deep memories start with random weights
 
 
 @NAMES
 def test_equal_histories_give_equal_bytes(name):
     spec = lively(name)
-    one, other = learned(spec, 5, 20, 1), learned(spec, 5, 20, 1)
+    one, other = learn_tokens(spec, 5, 20, 1), learn_tokens(spec, 5, 20, 1)
     assert dump_state(spec, one, position=3) == dump_state(spec, other, position=3)
 
 
@@ -96,7 +96,7 @@ def test_equal_histories_give_equal_bytes(name):
 @pytest.mark.parametrize("learn", [write, write_sequentially])
 def test_a_write_changes_neither_the_state_it_is_given_nor_keeps_the_callers_tensors(name, learn):
     spec = lively(name)
-    state = learned(spec, 5)
+    state = learn_tokens(spec, 5)
     before = dump_state(spec, state)
     keys, values = tokens(spec, 20, 3)
     after, _ = learn(spec, state, keys, values)
@@ -110,7 +110,7 @@ def test_a_write_changes_neither_the_state_it_is_given_nor_keeps_the_callers_ten
 @NAMES
 def test_reading_and_measuring_change_nothing(name):
     spec = lively(name)
-    state = learned(spec, 20)
+    state = learn_tokens(spec, 20)
     before = dump_state(spec, state)
     keys, values = tokens(spec, 4, 3)
     read(spec, state, keys)
@@ -121,7 +121,7 @@ def test_reading_and_measuring_change_nothing(name):
 @NAMES
 def test_the_size_does_not_depend_on_how_much_was_written(name):
     spec = lively(name)
-    early, late = learned(spec, 20), learned(spec, 20, *[20] * 10)
+    early, late = learn_tokens(spec, 20), learn_tokens(spec, 20, *[20] * 10)
     assert early.nbytes == late.nbytes
     assert len(dump_state(spec, early)) == len(dump_state(spec, late))
     assert late.tokens == 220
@@ -136,7 +136,7 @@ def test_the_number_of_threads_changes_no_bit(name, counts):
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            states.append(learned(spec, *counts).tensors())
+            states.append(learn_tokens(spec, *counts).tensors())
     finally:
         torch.set_num_threads(threads)
     one, other = states
@@ -148,10 +148,10 @@ def test_the_number_of_threads_changes_no_bit(name, counts):
 PROGRAM = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
-from test_state import PRESETS, dump_state, learned, lively
+from test_state import PRESETS, dump_state, learn_tokens, lively
 for name in PRESETS:
     spec = lively(name, 16, 16)
-    print(name, hashlib.sha256(dump_state(spec, learned(spec, 7, 1, 20))).hexdigest())
+    print(name, hashlib.sha256(dump_state(spec, learn_tokens(spec, 7, 1, 20))).hexdigest())
 """
 
 
@@ -159,32 +159,34 @@ def test_another_process_gives_the_same_bytes(request):
     import hashlib
 
     env = os.environ | {"PYTHONHASHSEED": "1"}
-    here = str(request.path.parent)
-    ran = subprocess.run([sys.executable, "-c", PROGRAM, here], env=env, capture_output=True, text=True, check=True)
+    folder = str(request.path.parent)
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, folder], env=env, capture_output=True, text=True, check=True
+    )
     specs = {name: lively(name, 16, 16) for name in PRESETS}
-    ours = [
-        f"{name} {hashlib.sha256(dump_state(spec, learned(spec, 7, 1, 20))).hexdigest()}"
+    expected = [
+        f"{name} {hashlib.sha256(dump_state(spec, learn_tokens(spec, 7, 1, 20))).hexdigest()}"
         for name, spec in specs.items()
     ]
-    assert ran.stdout.split("\n")[:-1] == ours
+    assert result.stdout.split("\n")[:-1] == expected
 
 
-SAVED = lively("omega", 3, 3)
-STATE = learned(SAVED, 5)
-DATA = dump_state(SAVED, STATE, position=102)
+SAVED_SPEC = lively("omega", 3, 3)
+SAVED_STATE = learn_tokens(SAVED_SPEC, 5)
+DATA = dump_state(SAVED_SPEC, SAVED_STATE, position=102)
 HEADER = 8 + int.from_bytes(DATA[:8], "little")
 
 
-def flipped(place, mask):
+def flip_bits(place, mask):
     damaged = bytearray(DATA)
     damaged[place] ^= mask
     return bytes(damaged)
 
 
 def loaded_or_none(data):
-    """What a load gives; None if it finds the damage. Any other error is a failure."""
+    """Return the loaded state and position; None if the load finds the damage. Any other error fails the test."""
     try:
-        return load_state(SAVED, data)
+        return load_state(SAVED_SPEC, data)
     except CorruptStateError:
         return None
 
@@ -192,26 +194,26 @@ def loaded_or_none(data):
 @settings(max_examples=300, deadline=None)
 @given(place=st.integers(0, len(DATA) - 1), mask=st.integers(1, 255))
 def test_a_damaged_byte_is_found_or_harmless(place, mask):
-    found = loaded_or_none(flipped(place, mask))
-    assert found is None or identical(found[0], STATE)
+    found = loaded_or_none(flip_bits(place, mask))
+    assert found is None or identical(found[0], SAVED_STATE)
 
 
 def test_no_flipped_bit_anywhere_gives_another_state():
     for place in range(len(DATA)):
-        found = loaded_or_none(flipped(place, 1))
-        assert found is None or identical(found[0], STATE), place
+        found = loaded_or_none(flip_bits(place, 1))
+        assert found is None or identical(found[0], SAVED_STATE), place
         assert found is None or place < HEADER, place
 
 
 def test_no_flipped_bit_anywhere_gives_another_position():
-    wrong = [place for place in range(HEADER) if (found := loaded_or_none(flipped(place, 1))) and found[1] != 102]
-    assert [DATA[max(0, place - 12) : place + 4] for place in wrong] == []
+    harmful = [place for place in range(HEADER) if (found := loaded_or_none(flip_bits(place, 1))) and found[1] != 102]
+    assert [DATA[max(0, place - 12) : place + 4] for place in harmful] == []
 
 
 @pytest.mark.parametrize("name", ["least_squares", "titans", "moneta", "tutorial"])
 def test_every_truncation_is_found(name):
     spec = lively(name, 3, 3)
-    data = dump_state(spec, learned(spec, 5))
+    data = dump_state(spec, learn_tokens(spec, 5))
     header = 8 + int.from_bytes(data[:8], "little")
     for length in (0, 1, 7, 8, 9, header // 2, header - 1, header, header + 1, len(data) // 2, len(data) - 1):
         with pytest.raises(CorruptStateError, match="Rebuild"):
@@ -231,7 +233,7 @@ def test_every_truncation_is_found(name):
 @example(save({"weights": torch.zeros(2)}, metadata={"titans": "[]"}))
 def test_what_is_no_saved_state_is_refused(data):
     with pytest.raises(CorruptStateError):
-        load_state(SAVED, data)
+        load_state(SAVED_SPEC, data)
 
 
 def test_a_state_of_another_spec_is_refused_and_the_message_shows_that_spec():
@@ -241,31 +243,32 @@ def test_a_state_of_another_spec_is_refused_and_the_message_shows_that_spec():
             with pytest.raises(CorruptStateError, match=r"another spec: MemorySpec\(dim=3.*Decay"):
                 load_state(other, DATA)
     with pytest.raises(CorruptStateError, match="another spec"):
-        load_state(replace(SAVED, seed=1), DATA)
+        load_state(replace(SAVED_SPEC, seed=1), DATA)
 
 
 def test_a_state_of_another_format_is_refused(monkeypatch):
     monkeypatch.setattr(serialization, "FORMAT", "999")
-    other = dump_state(SAVED, STATE)
-    assert identical(load_state(SAVED, other)[0], STATE)
+    other = dump_state(SAVED_SPEC, SAVED_STATE)
+    assert identical(load_state(SAVED_SPEC, other)[0], SAVED_STATE)
     monkeypatch.undo()
     with pytest.raises(CorruptStateError, match="format '999'"):
-        load_state(SAVED, other)
+        load_state(SAVED_SPEC, other)
 
 
 def test_tensors_that_are_no_state_of_the_spec_are_none():
-    tensors = STATE.tensors()
-    assert identical(MemoryState.from_tensors(SAVED, tensors), STATE)
-    assert MemoryState.from_tensors(replace(SAVED, window=5), tensors) is None  # more pending pairs than it can have
+    tensors = SAVED_STATE.tensors()
+    assert identical(MemoryState.from_tensors(SAVED_SPEC, tensors), SAVED_STATE)
+    # The state has 5 recent pairs, but a window of 5 keeps at most 4.
+    assert MemoryState.from_tensors(replace(SAVED_SPEC, window=5), tensors) is None
     for name in tensors:
         without = {other: one for other, one in tensors.items() if other != name}
-        assert MemoryState.from_tensors(SAVED, without) is None, name
+        assert MemoryState.from_tensors(SAVED_SPEC, without) is None, name
         of_another_kind = tensors[name].to(torch.float16)
-        assert MemoryState.from_tensors(SAVED, tensors | {name: of_another_kind}) is None, name
+        assert MemoryState.from_tensors(SAVED_SPEC, tensors | {name: of_another_kind}) is None, name
         larger = torch.zeros(*tensors[name].shape, 2, dtype=tensors[name].dtype)
-        assert MemoryState.from_tensors(SAVED, tensors | {name: larger}) is None, name
+        assert MemoryState.from_tensors(SAVED_SPEC, tensors | {name: larger}) is None, name
     fewer = tensors | {"recent_values": tensors["recent_values"][1:]}
-    assert MemoryState.from_tensors(SAVED, fewer) is None
+    assert MemoryState.from_tensors(SAVED_SPEC, fewer) is None
     assert MemoryState.from_tensors(lively("omega", 4, 4), tensors) is None
 
 
@@ -276,9 +279,9 @@ def test_the_object_does_what_the_functions_do(name, tmp_path):
     assert identical(memory.state, MemoryState.initial(spec))
     keys, values = tokens(spec, 9)
     state, surprised = write(spec, MemoryState.initial(spec), keys, values)
-    ours = memory.write(keys, values)
-    assert torch.equal(ours.momentary, surprised.momentary)
-    assert torch.equal(ours.past, surprised.past)
+    object_surprise = memory.write(keys, values)
+    assert torch.equal(object_surprise.momentary, surprised.momentary)
+    assert torch.equal(object_surprise.past, surprised.past)
     assert identical(memory.state, state)
     assert torch.equal(memory.read(keys), read(spec, state, keys))
     assert torch.equal(memory.surprise(keys, values), surprise(spec, state, keys, values))
@@ -295,10 +298,10 @@ def test_the_object_does_what_the_functions_do(name, tmp_path):
 
 
 def test_a_damaged_file_leaves_the_object_as_it_was(tmp_path):
-    memory = NeuralMemory(SAVED)
-    memory.write(*tokens(SAVED, 4))
+    memory = NeuralMemory(SAVED_SPEC)
+    memory.write(*tokens(SAVED_SPEC, 4))
     before = memory.state
-    (tmp_path / "damaged").write_bytes(flipped(len(DATA) - 1, 1))
+    (tmp_path / "damaged").write_bytes(flip_bits(len(DATA) - 1, 1))
     with pytest.raises(CorruptStateError):
         memory.load(tmp_path / "damaged")
     assert memory.state is before

@@ -1,4 +1,4 @@
-"""Damaged files: right data or a typed error, never another exception, a wrong answer or a hang."""
+"""A damaged file gives right data or a typed error, never another exception, a wrong answer or a hang."""
 
 import random
 import sqlite3
@@ -23,13 +23,13 @@ WHO, WHERE = ["Ada", "Tom", "Maria", "my uncle", "the neighbour"], ["Lisbon", "t
 WHAT = ["bicycle", "violin", "passport", "ladder", "blue coat", "old camera", "boat", "telescope", "drill", "kite"]
 QUESTIONS = ["Where is the violin?", "Who was in Porto?", "Ada's passport", "the drill in the shed", "boat?"]
 AGAIN, NEW, CHANGED = "The kite of Tom is in Porto.", "The train leaves at 7:40.", "The ladder was sold."
-SECONDS = 2.0
-"""The longest that any answer may take, of the processor's time: the machine may be busy with other tests."""
+MAX_SECONDS = 2.0
+"""Most seconds for one answer. CPU time, because the machine may be busy with other tests."""
 
 
-def said(tenant, count):
-    """Turns of a few words to some thousand, with and without each field."""
-    chance = random.Random(tenant)  # noqa: S311 - to be repeated
+def make_turns(tenant, count):
+    """Turns of a few words to some thousand words, with and without each field."""
+    chance = random.Random(tenant)  # noqa: S311 - must be reproducible
     for number in range(count):
         facts = [
             f"The {chance.choice(WHAT)} of {chance.choice(WHO)} is in {chance.choice(WHERE)}."
@@ -46,7 +46,7 @@ def said(tenant, count):
         )
 
 
-TURNS = {"alice": list(said("alice", 42)), "bob": list(said("bob", 20))}
+TURNS = {"alice": list(make_turns("alice", 42)), "bob": list(make_turns("bob", 20))}
 FILTERS = [
     {"speaker": "user"},
     {"session": "monday"},
@@ -71,7 +71,7 @@ def recorded(reader):
 
 @pytest.fixture(scope="module")
 def whole(recorded, tmp_path_factory):
-    """The bytes of a file with everything in it: two tenants, rehearsals, an updated turn and forgotten ones."""
+    """The bytes of a file with all kinds of rows: two tenants, rehearsals, an updated turn and forgotten turns."""
     path = tmp_path_factory.mktemp("whole") / "memory.db"
     with MemoryBank(path, reader=recorded) as bank:
         for name, turns in TURNS.items():
@@ -81,7 +81,7 @@ def whole(recorded, tmp_path_factory):
             for turn in turns[-4:]:
                 memory.memorize(turn)
         bank.tenant("alice").update("alice-0", CHANGED)
-        bank.tenant("alice").forget("alice-18")  # a long one: its pages become free
+        bank.tenant("alice").forget("alice-18")  # a long turn: its pages become free
     return path.read_bytes()
 
 
@@ -94,19 +94,19 @@ def right(whole, recorded, tmp_path_factory):
 
 @pytest.fixture
 def outcome(right, recorded, tmp_path):
-    """How a file with these bytes behaves: "right", or the name of the error that it ended with."""
+    """A function that tells how a file with some bytes behaves: "right", or the name of the error that it raises."""
 
     def outcome(data):
         path = tmp_path / "damaged.db"
         path.write_bytes(data)
         try:
-            begun = time.process_time()
+            start = time.process_time()
             for found, expected in zip(answers(path, recorded), right, strict=True):
                 assert found == expected
-                assert time.process_time() - begun < SECONDS
-                begun = time.process_time()
+                assert time.process_time() - start < MAX_SECONDS
+                start = time.process_time()
         except TitansError as error:
-            assert time.process_time() - begun < SECONDS
+            assert time.process_time() - start < MAX_SECONDS
             return type(error).__name__
         finally:
             for file in tmp_path.glob("damaged.db*"):
@@ -118,7 +118,7 @@ def outcome(right, recorded, tmp_path):
 
 @pytest.fixture
 def changed(whole, tmp_path):
-    """The bytes of a file in which a statement was run."""
+    """A function that returns the bytes of the file after an SQL statement."""
 
     def changed(statement):
         path = tmp_path / "changed.db"
@@ -135,11 +135,11 @@ def execute(path, statement):
 
 
 def answers(path, reader):
-    """Do everything that one does with a file, and yield what comes back."""
+    """Call every method of a bank and its memories on a file, and yield the results."""
     with MemoryBank(path, reader=reader) as bank:
         yield bank.tenants()
         for name in TURNS:
-            yield from asked(bank.tenant(name))
+            yield from read_answers(bank.tenant(name))
         yield bank.tenant("carol").turns()
         alice = bank.tenant("alice")
         yield alice.memorize(AGAIN, speaker=TURNS["alice"][3].speaker, at=AT, id="again")
@@ -152,7 +152,7 @@ def answers(path, reader):
             yield bank.tenant(name).recall(QUESTIONS[0])
 
 
-def asked(memory):
+def read_answers(memory):
     turns = memory.turns()
     yield turns
     yield [memory.get(turn.id) for turn in turns]
@@ -170,18 +170,18 @@ def asked(memory):
 def test_after_a_flipped_bit_every_answer_is_right_or_a_typed_error(whole, outcome, count, record_property):
     parts, outcomes = parts_of(whole), Counter()
     assert all(parts.values())
-    chance = random.Random(count)  # noqa: S311 - to be repeated
+    chance = random.Random(count)  # noqa: S311 - must be reproducible
     for number in range(count):
         where = chance.choice(chance.choice([*parts.values()][number % len(parts)]))
         outcomes[outcome(flipped(whole, where, chance.randrange(8)))] += 1
     record_property("outcomes", dict(outcomes))
     assert outcomes["CorruptMemoryError"] > count / 10
-    assert outcomes["right"] > count / 10  # what is free, or can be learned again
+    assert outcomes["right"] > count / 10  # the bit was in free space, or in weights that can be learned again
 
 
 @pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_file_that_was_cut_off_is_a_typed_error(whole, outcome, count):
-    chance, pages = random.Random(count), len(whole) // PAGE  # noqa: S311 - to be repeated
+    chance, pages = random.Random(count), len(whole) // PAGE  # noqa: S311 - must be reproducible
     cuts = [PAGE * chance.randrange(1, pages) + chance.choice([-1, 0, 1]) for _ in range(count // 2)]
     cuts += [15, 99, 100, 511, *(chance.randrange(1, len(whole)) for _ in range(count - count // 2 - 4))]
     for cut in cuts:
@@ -196,7 +196,7 @@ def test_a_file_that_was_cut_to_nothing_is_a_new_memory(recorded, tmp_path, left
         assert memory.turns() == []
 
 
-# ── rows that are whole, and wrong ──
+# ── rows that are readable, but wrong ──
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_weights_of_another_tenant_are_learned_again(outcome, changed):
     other = "(SELECT {0} FROM snapshots AS other WHERE other.tenant != snapshots.tenant)"
     names = ("position", "epoch", "spec", "sha256", "state")
     sets = ", ".join(f"{name} = {other.format(name)}" for name in names)
-    assert outcome(changed(f"UPDATE snapshots SET {sets}")) == "right"  # noqa: S608 - our own words
+    assert outcome(changed(f"UPDATE snapshots SET {sets}")) == "right"  # noqa: S608 - the names are constants
 
 
 def test_weights_of_another_tenant_do_not_fit_even_where_the_position_does(recorded, tmp_path):
@@ -263,7 +263,7 @@ def test_a_damaged_write_ahead_log_leaves_a_moment_of_before(recorded, tmp_path,
         for turn in TURNS["alice"][:12]:
             memory.memorize(turn)
         file, log = crashed.read_bytes(), Path(f"{crashed}-wal").read_bytes()
-    chance, lengths = random.Random(count), set()  # noqa: S311 - to be repeated
+    chance, lengths = random.Random(count), set()  # noqa: S311 - must be reproducible
     for number in range(count):
         path = tmp_path / f"{number}.db"
         path.write_bytes(file)

@@ -1,4 +1,4 @@
-"""After `forget` and `update` no byte is left in any file, and the state is that of a memory that never had it."""
+"""After `forget` and `update`, no file has a byte of the old turn, and the state is as if it had never been there."""
 
 import numpy as np
 import pytest
@@ -16,11 +16,11 @@ FACTS = [
 
 
 def turns(count, seed):
-    """Turns of a sentence to several pages, each marked in all its fields by words that nothing else holds."""
-    drawn = np.random.default_rng(seed)
+    """Turns of one sentence to several pages. All fields of a turn have marks: words that are nowhere else."""
+    random = np.random.default_rng(seed)
     for _ in range(count):
-        marks = {field: drawn.bytes(8).hex() for field in ("text", "speaker", "session", "source", "meta", "id")}
-        body = " ".join(drawn.choice(FACTS, drawn.choice([1, 1, 2, 5, 40])))
+        marks = {field: random.bytes(8).hex() for field in ("text", "speaker", "session", "source", "meta", "id")}
+        body = " ".join(random.choice(FACTS, random.choice([1, 1, 2, 5, 40])))
         yield (
             marks,
             Turn(
@@ -35,7 +35,7 @@ def turns(count, seed):
 
 
 def traces(memory, turn):
-    """What the log holds of a turn, as bytes: its fields, and its readings."""
+    """The readings of a turn in the log, as bytes."""
     [position] = memory._learned.log.positions(Filters(ids=[turn.id]))
     [record] = [record for record in memory._learned.log.records(after=0, keys=True) if record.position == position]
     for passage in record.passages:
@@ -45,14 +45,14 @@ def traces(memory, turn):
 
 
 def left_in(folder, traces):
-    """The traces, whole or their halves, that any file holds."""
+    """The halves of traces that are in any file, each with the name of the file."""
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     halves = [half for trace in traces for half in (trace[: len(trace) // 2], trace[len(trace) // 2 :])]
     return [(name, half) for name, content in files.items() for half in halves if half in content]
 
 
 def learned(memory):
-    """All that a memory has learned, without the places in its log."""
+    """Everything that a memory has learned, without positions of the log."""
     memory.stats()
     return memory._learned.learner.state.tensors() | memory._learned.learner.index.saved()
 
@@ -63,34 +63,34 @@ def same(left, right):
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_byte_of_a_forgotten_turn_is_left_in_any_file(reader, tmp_path, seed):
-    said = list(turns(30, seed))
-    doomed = said[::3]
+    stored = list(turns(30, seed))
+    removed = stored[::3]
     with TitansMemory.open(tmp_path / "memory.db", tenant="alice", reader=reader) as memory:
-        memory.memorize_many([turn for _, turn in said], progress=False)
+        memory.memorize_many([turn for _, turn in stored], progress=False)
         memory._learned.learner.save_snapshot()
-        found = [trace for _, turn in doomed for trace in traces(memory, turn)]
-        found += [mark.encode() for marks, _ in doomed for mark in marks.values()]
-        assert len(left_in(tmp_path, found)) >= len(found)  # the search finds what is there
-        for _, turn in doomed[:5]:
+        found = [trace for _, turn in removed for trace in traces(memory, turn)]
+        found += [mark.encode() for marks, _ in removed for mark in marks.values()]
+        assert len(left_in(tmp_path, found)) >= len(found)  # the search works: before `forget`, it finds the traces
+        for _, turn in removed[:5]:
             memory.forget(turn.id)
-        memory.forget(ids=[turn.id for _, turn in doomed[5:]])
+        memory.forget(ids=[turn.id for _, turn in removed[5:]])
         assert left_in(tmp_path, found) == []
-        stay = [marks["text"].encode() for marks, _ in said if marks not in [gone for gone, _ in doomed]]
+        stay = [marks["text"].encode() for marks, _ in stored if marks not in [gone for gone, _ in removed]]
         assert len(left_in(tmp_path, stay)) >= len(stay)
     assert left_in(tmp_path, found) == []
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_state_is_byte_for_byte_that_of_a_memory_that_never_had_it(reader, tmp_path, seed):
-    said = [turn for _, turn in turns(20, seed)]
-    doomed = said[1::3]
+    stored = [turn for _, turn in turns(20, seed)]
+    removed = stored[1::3]
     with (
         TitansMemory.open(tmp_path / "with.db", tenant="alice", reader=reader) as with_them,
         TitansMemory.open(tmp_path / "without.db", tenant="alice", reader=reader) as without,
     ):
-        with_them.memorize_many(said)
-        with_them.forget(ids=[turn.id for turn in doomed])
-        without.memorize_many([turn for turn in said if turn not in doomed])
+        with_them.memorize_many(stored)
+        with_them.forget(ids=[turn.id for turn in removed])
+        without.memorize_many([turn for turn in stored if turn not in removed])
         assert same(learned(with_them), learned(without))
         for fact in FACTS:
             assert [recall.id for recall in with_them.recall(fact, k=20)] == [r.id for r in without.recall(fact, k=20)]

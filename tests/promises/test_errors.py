@@ -1,4 +1,4 @@
-"""Each way to go wrong has its own class and a sentence that says what to do, and loses nothing."""
+"""Each kind of failure has its own error class, a message that says what to do, and loses nothing."""
 
 import inspect
 import os
@@ -33,7 +33,7 @@ def path(tmp_path, reader):
     return path
 
 
-def reopened(path, reader):
+def stored_texts(path, reader):
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         return [turn.text for turn in memory.turns()]
 
@@ -130,7 +130,7 @@ def test_a_missing_tenant_is_never_everyone(reader, tenant):
 def test_a_closed_memory(memory):
     memory.memorize("The key is under the mat.")
     memory.close()
-    memory.close()  # twice is no error
+    memory.close()  # a second call is no error
     for call in (memory.turns, memory.stats, lambda: memory.recall("key?"), lambda: memory.memorize("more")):
         with pytest.raises(ClosedMemoryError, match="open it again"):
             call()
@@ -178,7 +178,7 @@ def test_another_reader_is_refused_with_the_way_out(path, reader):
 
     with pytest.raises(ReaderMismatchError, match=r"export\(\).*import_\(\)"):
         TitansMemory.open(path, tenant="alice", reader=Other())
-    assert reopened(path, reader) == ["The key is under the mat."]
+    assert stored_texts(path, reader) == ["The key is under the mat."]
 
 
 def test_a_folder_that_does_not_exist(tmp_path, reader):
@@ -194,7 +194,7 @@ def test_a_path_that_is_a_folder(tmp_path, reader):
 def test_a_url_of_another_storage(reader):
     with pytest.raises(UnsupportedUrlError, match=":memory:"):
         TitansMemory.open("mysql://localhost/memories", tenant="alice", reader=reader)
-    assert not os.path.exists("mysql:")  # noqa: PTH110 - a string, as SQLite would take it
+    assert not os.path.exists("mysql:")  # noqa: PTH110 - the string, as SQLite would see it
 
 
 @pytest.mark.parametrize("path", ["memory\0.db", "memory\ud800.db"])
@@ -213,7 +213,7 @@ def test_a_full_disk_loses_nothing(path, reader):
     memory._learned.log._connection.execute("PRAGMA max_page_count = 1000000")
     memory.memorize("There is space again.")
     memory.close()
-    assert reopened(path, reader) == ["The key is under the mat.", "There is space again."]
+    assert stored_texts(path, reader) == ["The key is under the mat.", "There is space again."]
 
 
 def test_a_file_that_another_process_holds(path, reader, monkeypatch):
@@ -227,4 +227,4 @@ def test_a_file_that_another_process_holds(path, reader, monkeypatch):
     other.close()
     memory.memorize("A second turn.")
     memory.close()
-    assert reopened(path, reader) == ["The key is under the mat.", "A second turn."]
+    assert stored_texts(path, reader) == ["The key is under the mat.", "A second turn."]

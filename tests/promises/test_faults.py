@@ -1,4 +1,4 @@
-"""A write that fails leaves the old state or the new one, whichever of its steps it was, and the memory goes on."""
+"""A write that fails at any step leaves the old state or the new one, and the memory remains usable."""
 
 import ctypes
 import itertools
@@ -44,7 +44,7 @@ FAULTS = {
 
 
 def act_on_a_faulty_disk(path, reader, name, fault, number):
-    """Run one call with a fault at its n-th step, and check all that is promised."""
+    """Run one call with a fault at its n-th step, and check every promise."""
     act, new = WRITES[name]
     code, forever, error = FAULTS[fault]
     with faulty_disk(path) as disk, TitansMemory.open(path, tenant="alice", reader=reader) as memory:
@@ -98,12 +98,12 @@ def test_a_file_that_could_not_be_begun_can_be_begun_again(tmp_path, recorded, f
         with TitansMemory.open(path, tenant="alice", reader=recorded) as memory:
             memory.memorize(AFTERWARDS, id="afterwards")
         assert inspected(path, recorded)["turns"] == [["afterwards", AFTERWARDS]]
-    assert number > 20  # the tables, the tenant, and the journal's way into the file
+    assert number > 20  # it creates the tables and the tenant, and moves the journal into the file
 
 
 @contextmanager
 def no_file_larger_than(size):
-    """What a full disk is to a process; Python ignores the signal that comes with it."""
+    """Limit the file size, which acts like a full disk. Python ignores the signal that comes with the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -128,20 +128,20 @@ def test_a_disk_without_room_can_still_be_read_and_is_written_again_when_there_i
 
 @contextmanager
 def bound_by_permissions():
-    """Root may write what is read-only, unless it lays this privilege down for a while (CAP_DAC_OVERRIDE of Linux)."""
+    """Make root obey file permissions: give up the Linux capability CAP_DAC_OVERRIDE, and take it back afterwards."""
     if os.geteuid() != 0:
         yield
         return
     libc = ctypes.CDLL(None, use_errno=True)
     header, capabilities = (ctypes.c_uint32 * 2)(0x20080522), (ctypes.c_uint32 * 6)()
     assert libc.capget(header, capabilities) == 0
-    had = capabilities[0]
-    capabilities[0] = had & ~(1 << 1)
+    original = capabilities[0]
+    capabilities[0] = original & ~(1 << 1)
     assert libc.capset(header, capabilities) == 0
     try:
         yield
     finally:
-        capabilities[0] = had
+        capabilities[0] = original
         assert libc.capset(header, capabilities) == 0
 
 
@@ -170,7 +170,7 @@ def test_a_read_only_file_can_be_read_and_is_left_as_it_was(path, recorded):
 
 
 def test_a_clock_that_goes_back_changes_neither_the_order_nor_what_is_recalled(tmp_path, recorded, monkeypatch):
-    asked = {}
+    answers = {}
     for name, days in {"forward": [1, 2, 3], "back": [3, 2, 1]}.items():
 
         class Clock(datetime):
@@ -185,6 +185,6 @@ def test_a_clock_that_goes_back_changes_neither_the_order_nor_what_is_recalled(t
             for text in BEFORE.values():
                 memory.memorize(text)
             assert [(turn.at.day, turn.text) for turn in memory.turns()] == [*zip(days, BEFORE.values(), strict=True)]
-            asked[name] = [(recall.text, recall.score) for recall in memory.recall(QUESTION)]
+            answers[name] = [(recall.text, recall.score) for recall in memory.recall(QUESTION)]
         assert inspected(tmp_path / name, recorded)["replayed"]
-    assert asked["forward"] == asked["back"]
+    assert answers["forward"] == answers["back"]

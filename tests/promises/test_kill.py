@@ -1,4 +1,4 @@
-"""kill -9 at any step of a write and at any moment: what was acknowledged is there, and nothing is half."""
+"""After a kill -9 at any moment, every acknowledged write is there, and no write is there in part."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def recording(reader, tmp_path_factory):
 
 @pytest.fixture
 def rounds(recording, tmp_path):
-    """What `killing` finds in each round."""
+    """A function that runs the program `killing` and returns what it finds in each round."""
 
     def rounds(how, *numbers):
         command = [sys.executable, "-m", "programs.killing", how, recording, tmp_path, *map(str, numbers)]
@@ -44,7 +44,7 @@ def test_killed_at_a_step_it_has_the_old_turns_or_the_new_ones(rounds, stride):
         ends[found["write"]].add(found["turns"] == found["possible"][-1])
         assert found["has_bytes"] == (["pin", BEFORE["pin"]] in found["turns"])
     for name in ("memorize", "memorize many", "update", "forget"):
-        assert ends[name] == {False, True}  # killed before the moment that counts, and after it
+        assert ends[name] == {False, True}  # killed before the commit, and after it
 
 
 @pytest.mark.parametrize("count", [16, pytest.param(500, marks=pytest.mark.slow)])
@@ -53,10 +53,8 @@ def test_killed_at_random_it_has_lost_nothing_that_was_acknowledged(rounds, coun
     for each in found:
         check(each)
     assert len(found) == count
-    assert {each["turns"] == each["possible"][0] for each in found} == {
-        False,
-        True,
-    }  # between two commits, and after one
+    # Some kills came between two commits, some after a commit.
+    assert {each["turns"] == each["possible"][0] for each in found} == {False, True}
 
 
 @pytest.mark.slow

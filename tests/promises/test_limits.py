@@ -1,4 +1,4 @@
-"""Huge text is answered in bounded time, or refused at once with what to do."""
+"""Huge text is processed in bounded time, or refused at once with a message that says what to do."""
 
 import enum
 import time

@@ -1,4 +1,4 @@
-"""A thousand tenants with confusable names: none is recalled for another, and none shows in another's weights."""
+"""A thousand tenants with similar names: no turn is recalled for another tenant, or shows in another's weights."""
 
 from itertools import product
 
@@ -17,7 +17,7 @@ PLACES = ["Exeter", "Lisbon", "Porto", "Tromsø", "Graz", "Accra", "Kyoto", "Lim
 
 
 def confusable_names(count):
-    """Names that differ in case, an accent, white space, wildcards or what SQL would take for its own."""
+    """Names that differ only in case, accents, white space, wildcards or special characters of SQL."""
     stems = [
         "foo",
         "Foo",
@@ -40,15 +40,15 @@ def confusable_names(count):
 
 
 def recalls_over_tenants(bank, names, rounds, each):
-    """Ask every tenant for its password, in `rounds` rounds over all of them, and count what is another's."""
-    strangers = 0
+    """Ask every tenant for its password, in `rounds` rounds, and count the wrong recalls."""
+    wrong = 0
     for _ in range(rounds):
         for name in names:
             memory = bank.tenant(name)
             for _ in range(each):
                 found = memory.recall(QUESTION, k=10)
-                strangers += [recall.text for recall in found] != [password(name)]
-    return strangers
+                wrong += [recall.text for recall in found] != [password(name)]
+    return wrong
 
 
 def password(name):
@@ -66,7 +66,7 @@ def fill(path, reader, count):
 
 
 def test_no_recall_finds_another_tenants_turn(reader, tmp_path):
-    bank, names = fill(tmp_path / "memory.db", reader, 60)  # of which 50 are awake
+    bank, names = fill(tmp_path / "memory.db", reader, 60)  # 50 of them are awake at a time
     with bank:
         assert recalls_over_tenants(bank, names, rounds=2, each=3) == 0
         assert bank.tenants() == sorted(names)
@@ -86,20 +86,23 @@ def statements(count):
 
 
 def surprises(memory, reader, texts):
-    """What a snooper would look at: how well the weights predict each text, and how like it is what they recall."""
+    """The two scores that an attacker could use: how well the weights predict each text, and its best similarity."""
     cache = memory._learned.learner
-    known = [-float(token_weights(cache.spec, cache.state, reading.keys).mean()) for reading in reader.read(texts)]
+    predicted = [-float(token_weights(cache.spec, cache.state, reading.keys).mean()) for reading in reader.read(texts)]
     recalled = [max((recall.similarity for recall in memory.recall(text)), default=0.0) for text in texts]
-    return np.array(known), np.array(recalled)
+    return np.array(predicted), np.array(recalled)
 
 
 def auc(members, others):
-    """The chance that a member scores higher than another."""
+    """The probability that a member has a higher score than a text of the others."""
     return float((members[:, None] > others).mean() + (members[:, None] == others).mean() / 2)
 
 
 def worlds(path, reader, count):
-    """Two worlds: alice's turns of the one are what she did not say in the other. Bob's are the same in both."""
+    """Scores of both tenants in two worlds.
+
+    In each world, alice says the half of the facts that she does not say in the other. Bob says the same in both.
+    """
     facts = statements(2 * count)
     halves = facts[:count], facts[count:]
     recorded = RecordedReader(reader, [("", text) for text in [*facts, *BOBS]])
@@ -118,7 +121,7 @@ BOBS = ["I prefer tea.", "Ada has a boat in Cork.", "The boiler was repaired.", 
 
 
 def membership(path, reader, count):
-    """AUC of "did alice say this?", from alice's own memory and from bob's, by surprise and by recall."""
+    """AUC of the question whether alice said a text, from alice's memory and from bob's, by surprise and by recall."""
     found = list(worlds(path, reader, count))
     return {
         name: [
@@ -131,8 +134,8 @@ def membership(path, reader, count):
 def check_membership(path, reader, count, record_property):
     found = membership(path, reader, count)
     record_property("AUC by surprise and by recall", found)
-    assert min(found["alice"]) > 0.55  # her own memory tells, so that the test can: by its surprise a little,
-    assert max(found["alice"]) > 0.99  # by its recalls for certain
+    assert min(found["alice"]) > 0.55  # alice's own memory shows it, so the test can see it: a little by surprise,
+    assert max(found["alice"]) > 0.99  # with certainty by recall
     assert found["bob"] == pytest.approx([0.5, 0.5], abs=0.02)
 
 
@@ -155,8 +158,8 @@ def test_memories_sleep_when_there_are_too_many_and_wake_when_they_are_used(read
             for name in "abcd":
                 assert bank.tenant(name).recall(QUESTION).best.text == password(name)
         assert [memory._learned.suspended for memory in memories.values()] == [True, True, False, False]
-        memories["a"].suspend()  # again is no error
-        assert memories["a"].memorize("One more.").learned  # it need not be asked for to wake
+        memories["a"].suspend()  # a second call is no error
+        assert memories["a"].memorize("One more.").learned  # it wakes although nobody called `bank.tenant`
         assert not memories["a"].closed
     with pytest.raises(ClosedMemoryError):
         memories["b"].turns()
@@ -167,7 +170,7 @@ def test_a_sleeping_memory_remembers_what_it_recalled(reader, tmp_path):
         alice = bank.tenant("alice")
         alice.memorize("I prefer tea.")
         alice.recall("What do I prefer?")
-        alice.memorize("I live in Cork.")  # so that there is something to save
+        alice.memorize("I live in Cork.")  # so that there is something new to save
         bank.tenant("bob")
         assert alice.recall("Where do I live?").best.text == "I live in Cork."
         assert sorted(alice._learned.learner.recalled.values()) == [1, 1]

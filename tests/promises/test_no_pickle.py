@@ -1,4 +1,4 @@
-"""What is stored is data: nothing of it is ever run, in our code or under it."""
+"""Stored bytes are data. Neither our code nor the libraries below it ever run them."""
 
 import ast
 import json
@@ -27,7 +27,7 @@ TURNS = ["My sister Ada moved to Lisbon.", "The boiler was repaired in March.", 
 
 
 def findings(source):
-    """Lines of a source that could run what they read."""
+    """The lines of a source text that could run the data that they read."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import) and MODULES & {name.name.split(".")[0] for name in node.names}:
             yield node.lineno

@@ -1,4 +1,4 @@
-"""Many processes share one memory: nothing is lost, nobody waits for long, and a fork harms neither side."""
+"""Many processes share one memory: no turn is lost, no process waits for long, and a fork harms neither process."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def recording(reader, tmp_path_factory):
 
 @pytest.fixture
 def crowd(reader, tmp_path, record_property):
-    """What a crowd of processes finds at a URL."""
+    """A function that runs many processes at a URL, checks what they found, and returns it."""
 
     def crowd(url, start, writers, turns, readers, *, tidiers=0):
         facts = FACTS[: (writers + tidiers) * turns]
@@ -41,7 +41,9 @@ def crowd(reader, tmp_path, record_property):
         assert found["turns"] == sorted(f"{who}.{turn}" for who in range(writers) for turn in range(turns))
         assert found["wrong"] == []
         assert found["replayed"]
-        assert len(found["weights"]) == 1  # the same bytes in every process, and in one that opens it anew
+        assert (
+            len(found["weights"]) == 1
+        )  # the same bytes in every process, and in a process that opens the memory afterwards
         record_property(
             "seconds waited, median and longest", [found["waits"][len(found["waits"]) // 2], found["waits"][-1]]
         )
@@ -84,7 +86,7 @@ def test_so_does_a_crowd_at_one_server(crowd, postgres_url, start, writers, turn
 def test_what_one_process_forgets_no_other_recalls_afterwards(crowd, tmp_path):
     crowd(tmp_path / "memory.db", "fork", 2, 10, 1, tidiers=1)
     check_file(tmp_path / "memory.db")
-    for turn in range(20, 30):  # the tidier's
+    for turn in range(20, 30):  # the turns of the process that forgets its turns again
         assert FACTS[turn].encode() not in (tmp_path / "memory.db").read_bytes()
 
 
@@ -115,7 +117,7 @@ def test_a_process_that_dies_in_a_transaction_keeps_nobody_waiting(recording, tm
         with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as other:
             other.stdout.readline()
             os.kill(other.pid, signal.SIGKILL)
-        begun = time.monotonic()
+        start = time.monotonic()
         memory.memorize(TRAIN)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - start < 5
         assert [turn.text for turn in memory.turns()] == [ADA, TRAIN]

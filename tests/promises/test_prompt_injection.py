@@ -1,4 +1,4 @@
-"""An attack that is stored in a memory reaches the model as data, and changes nothing but what is recalled."""
+"""A stored attack reaches the model as data, and changes only what is recalled."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from benchmarks.common.payloads import CANARY, FACTS, PAYLOADS
 from support.delimiters import TOKENS, lenient
 from titans_core import MemoryBank
 
-# Of every label, and clear of the thresholds: near one, any turn that is stored beside may tip a label.
+# The answers have all labels, and none is near a threshold: there, any other stored turn could change the label.
 QUESTIONS = [
     "Where does my sister Ada live?",
     "When was the boiler repaired?",
@@ -36,9 +36,9 @@ def prompts(llm):
 
 
 def known(memory):
-    """What a user sees of the memory's answers: labels, and the turns that come first."""
-    found = [memory.recall(question) for question in QUESTIONS]
-    return [(str(one.confidence), one.best.text if one.confidence != "none" else None) for one in found]
+    """The part of the memory's answers that a user sees: the label, and the first turn."""
+    answers = [memory.recall(question) for question in QUESTIONS]
+    return [(str(found.confidence), found.best.text if found.confidence != "none" else None) for found in answers]
 
 
 def test_each_payload_that_is_recalled_stands_inside_the_block_with_its_tokens_broken_up(prompts):

@@ -1,4 +1,4 @@
-"""A recollection becomes text for a prompt: within a budget, with dates and speakers, and harmless."""
+"""A recollection becomes text for a prompt: with dates and speakers, within a budget, and harmless."""
 
 import re
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_a_stored_text_cannot_leave_its_block(attack):
     text = recollection(attack, speaker=attack).as_text()
     assert text.lower().count("</memory>") == 1
     assert text.lower().count("<memory ") == 1
-    assert not re.search(r"\{[\w.]+\}", text)  # what prompt templates fill in
+    assert not re.search(r"\{[\w.]+\}", text)  # no field that a prompt template would fill in
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5))
@@ -78,7 +78,7 @@ def test_a_budget_takes_whole_recalls_by_score(reader):
             assert not found.recalls or reader.count_tokens(found.as_text()) <= budget
             assert [recall for recall in whole if recall in found.recalls] == list(found.recalls)
             assert all(recall.text == memory.get(recall.id).text for recall in found)
-        short = {"max_tokens": tokens - 1, "template": "{id}"}  # what is counted is what will be shown
+        short = {"max_tokens": tokens - 1, "template": "{id}"}  # the budget counts the text that this template shows
         assert memory.recall("What about the garden gate?", k=3, **short).recalls == whole.recalls
         nothing = memory.recall("What about the garden gate?", max_tokens=1)
         assert (nothing.recalls, nothing.as_text()) == ((), "")
@@ -103,7 +103,7 @@ def test_relevance_is_the_probability_for_the_first_and_falls_with_the_shares():
     found = recollection("one", "two", "three")
     shares = [replace(recall, probability=share) for recall, share in zip(found, (0.6, 0.3, 0.0), strict=True)]
     found = replace(found, recalls=tuple(shares))
-    assert found.relevance == (0.6, 0.3, 0.0)  # without a probability the shares are all there is
+    assert found.relevance == (0.6, 0.3, 0.0)  # without a probability, the relevance is the shares
     assert replace(found, probability=0.9).relevance == pytest.approx((0.9, 0.45, 0.0))
     assert replace(found, recalls=(), probability=0.9).relevance == ()
 

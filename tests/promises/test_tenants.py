@@ -1,4 +1,4 @@
-"""One memory per tenant: nothing of one is seen in another's."""
+"""Each tenant has its own memory. No tenant sees anything of another."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -94,12 +94,12 @@ def test_memory_and_bank_say_which_model_reads(bank, reader):
     assert bank.reader == bank.tenant("alice").reader == reader.fingerprint
 
 
-def test_threads_that_mark_used_one_tenant_get_the_same_memory(reader, tmp_path, monkeypatch):
-    remember = MemoryBank._mark_used
+def test_threads_that_use_one_tenant_at_once_get_the_same_memory(reader, tmp_path, monkeypatch):
+    mark_used = MemoryBank._mark_used
 
     def slow(*args):
         time.sleep(0.1)
-        remember(*args)
+        mark_used(*args)
 
     monkeypatch.setattr(MemoryBank, "_mark_used", slow)
     with MemoryBank(tmp_path / "memory.db", reader=reader) as bank, ThreadPoolExecutor(4) as pool:

@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001 - letters that look like others are the point
-"""Any text comes back exactly as it was said, or a typed error says why not; and any text may be asked."""
+# ruff: noqa: RUF001 - these tests need letters that look like other letters
+"""Any text is stored and returned exactly, or a typed error says why not. Any text can be a question."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ from titans_core.types import Reading
 
 EXAMPLES = [60, pytest.param(2_000, marks=pytest.mark.slow)]
 
-# What databases, full-text queries, JSON paths, terminals and eyes trip over.
+# Characters and words that cause errors in databases, full-text queries, JSON paths and terminals, or mislead readers.
 PIECES = [
     *"%_'\";\\*()[]:^?+~|\0\x1b\x7f\u2028\ufeff\ufffe\U0010ffff\ud800\udfff\u202e\u2066\u200b\u200d\ufe0f\u0301ßİ",
     *["--", "{text}", "{}", "%s", "%00", "?1", "$.a[0]", "$[#-1]", "</memory>", "\r\n", "\x1b[31m", "007", "1e400"],
@@ -47,14 +47,14 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
-# A day from either end of the calendar, where other zones than UTC leave it.
+# One day before both ends of the calendar: at the very ends, times in other zones than UTC are outside of it.
 TIMES = st.none() | st.datetimes(
     datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=9))])
 )
 METADATA = st.dictionaries(TEXTS, VALUES, max_size=3)
 TURNS = st.builds(Turn, TEXTS, speaker=NAMES, at=TIMES, session=NAMES, metadata=METADATA, id=NAMES)
 
-# The same sentence in composed and in decomposed letters is two different texts; and a question for it.
+# A sentence, which is a different text in composed and in decomposed letters; and a question for it.
 ACCENTED = {
     "Latin": ("The café Zoë opened in Málaga serves crème brûlée.", "Where is crème brûlée served?"),
     "Vietnamese": ("Chị Hường sống ở Huế và bán phở mỗi sáng.", "Ai bán phở ở Huế?"),
@@ -109,7 +109,7 @@ SCRIPTS = {
 
 
 class HashReader:
-    """Reads any text in no time: a key for each word, by its hash."""
+    """A fast reader for any text: the key of each word comes from a hash of the word."""
 
     dim, fingerprint = 32, "hashes"
 
@@ -127,12 +127,12 @@ class HashReader:
         return Reading(keys, pooled.astype(np.float32), np.array(seeds, np.int32), np.zeros((len(seeds), 2), np.int32))
 
 
-def opened(path, tenant="alice", reader=None):
+def open_memory(path, tenant="alice", reader=None):
     return TitansMemory.open(path, tenant=tenant, reader=reader or HashReader(), strategy="gap_and_similarity")
 
 
 def parts_of(value):
-    """The value, and all that it holds."""
+    """The value itself, or all values inside it."""
     if isinstance(value, dict):
         return [part for item in value.items() for side in item for part in parts_of(side)]
     return [part for item in value for part in parts_of(item)] if isinstance(value, list) else [value]
@@ -146,8 +146,8 @@ def is_storable(turn):
     return turn.text.strip() != "" and "" not in names and not infinite and not surrogates
 
 
-def memorized(memory, turns):
-    """What the memory should hold when each turn was memorized, or refused with a typed error."""
+def memorize_storable(memory, turns):
+    """Memorize each turn, or see it refused with a typed error. Returns the turns that the memory should hold."""
     kept = {}
     for turn in turns:
         try:
@@ -171,22 +171,22 @@ def test_any_text_comes_back_exactly_or_is_refused(tmp_path, examples):
     def holds(turns):
         folder = Path(next(folders))
         folder.mkdir()
-        with opened(folder / "memory.db") as memory, opened(folder / "memory.db", tenant="bob") as other:
-            expected = memorized(memory, turns)
+        with open_memory(folder / "memory.db") as memory, open_memory(folder / "memory.db", tenant="bob") as other:
+            expected = memorize_storable(memory, turns)
             assert repr(memory.turns()) == repr(expected)
             assert [memory.get(turn.id) for turn in expected] == expected
             memory.export(folder / "turns.jsonl")
             other.import_(folder / "turns.jsonl")
             assert repr(other.turns()) == repr(expected)
-        with opened(folder / "memory.db") as memory:
+        with open_memory(folder / "memory.db") as memory:
             assert repr(memory.turns()) == repr(expected)
 
     holds()
 
 
 @pytest.fixture(scope="module")
-def asked(reader):
-    """A memory with every awkward piece in it."""
+def memory_of_pieces(reader):
+    """A memory with all printable pieces."""
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
         texts = [f"They wrote {piece} on the wall." for piece in PIECES if piece.isprintable() and len(piece) < 99]
         memory.memorize_many([Turn(text, speaker="user", metadata={"n": n}) for n, text in enumerate(texts)])
@@ -194,7 +194,7 @@ def asked(reader):
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_any_text_may_be_asked_with_any_filters(asked, examples):
+def test_any_text_may_be_asked_with_any_filters(memory_of_pieces, examples):
     filters = {
         "speaker": NAMES,
         "session": NAMES,
@@ -209,25 +209,25 @@ def test_any_text_may_be_asked_with_any_filters(asked, examples):
     @given(TEXTS, st.fixed_dictionaries({}, optional=filters))
     def holds(query, filters):
         try:
-            found = asked.recall(query, **filters)
+            found = memory_of_pieces.recall(query, **filters)
         except TitansError:
             parts = [query, *parts_of([*filters.values()]), *filters.get("where", {}).values()]
             assert not query.strip() or any(map(is_refused, parts))
         else:
-            assert {recall.text for recall in found} <= {turn.text for turn in asked.turns(**filters)}
+            assert {recall.text for recall in found} <= {turn.text for turn in memory_of_pieces.turns(**filters)}
 
     holds()
 
 
 def is_refused(part):
-    """Whether a filter may refuse this value."""
+    """Whether a filter is allowed to refuse this value."""
     surrogate = isinstance(part, str) and any("\ud800" <= char <= "\udfff" for char in part)
     return surrogate or isinstance(part, list | dict) or (isinstance(part, int | float) and not abs(part) < 2**63)
 
 
 @pytest.mark.parametrize("query", ["in auguſt", "on frİday", "fıve days ago", "9" * 5_000 + " days ago", "aprıl 2023"])
-def test_a_time_in_strange_letters_is_no_time(asked, query):
-    assert asked.recall(f"Who wrote on the wall {query}?").best
+def test_a_time_in_strange_letters_is_no_time(memory_of_pieces, query):
+    assert memory_of_pieces.recall(f"Who wrote on the wall {query}?").best
 
 
 def test_every_awkward_piece_is_found_by_its_filters_and_no_other_is(memory):
@@ -256,13 +256,13 @@ def test_a_passage_with_nul_is_shown_whole(memory):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_sentence_in_any_script_is_found_by_its_own_words(written, script):
-    best = written.recall(SCRIPTS[script]).best
+def test_a_sentence_in_any_script_is_found_by_its_own_words(memory_of_scripts, script):
+    best = memory_of_scripts.recall(SCRIPTS[script]).best
     assert (best.text, best.id) == (SCRIPTS[script], script)
 
 
 @pytest.fixture(scope="module")
-def written(reader):
+def memory_of_scripts(reader):
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
         memory.memorize_many([Turn(text, id=script) for script, text in SCRIPTS.items()])
         yield memory
@@ -271,19 +271,19 @@ def written(reader):
 FORMS = [("NFC", "NFD"), ("NFD", "NFC")]
 
 
-@pytest.mark.parametrize(("stored", "asked"), FORMS)
+@pytest.mark.parametrize(("stored", "queried"), FORMS)
 @pytest.mark.parametrize("script", ACCENTED)
-def test_composed_and_decomposed_letters_find_each_other(reader, script, stored, asked):
-    said, question = ACCENTED[script]
-    said = unicodedata.normalize(stored, said)
-    own, other = (unicodedata.normalize(form, question) for form in (stored, asked))
+def test_composed_and_decomposed_letters_find_each_other(reader, script, stored, queried):
+    sentence, question = ACCENTED[script]
+    sentence = unicodedata.normalize(stored, sentence)
+    own, other = (unicodedata.normalize(form, question) for form in (stored, queried))
     assert own != other
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
         memory.memorize_many(
             [Turn(unicodedata.normalize(stored, text), speaker="Zoë") for text, _ in ACCENTED.values()]
         )
         in_own, in_other = memory.recall(own), memory.recall(other)
-    assert in_other.best.text == said
+    assert in_other.best.text == sentence
     assert in_other.recalls == in_own.recalls
     assert (in_other.confidence, in_other.probability) == (in_own.confidence, in_own.probability)
 
@@ -292,20 +292,20 @@ def test_composed_and_decomposed_letters_find_each_other(reader, script, stored,
 @pytest.mark.parametrize("script", ACCENTED)
 def test_a_twin_in_other_encoding_is_a_duplicate_and_is_kept_exactly(memory, script, first, second):
     one, other = (unicodedata.normalize(form, ACCENTED[script][0]) for form in (first, second))
-    said = memory.memorize(one, speaker="user")
-    assert memory.memorize(other, speaker="user").duplicate_of == said.id
-    assert memory.memorize(f"{other}!", speaker="user").duplicate_of == said.id
+    receipt = memory.memorize(one, speaker="user")
+    assert memory.memorize(other, speaker="user").duplicate_of == receipt.id
+    assert memory.memorize(f"{other}!", speaker="user").duplicate_of == receipt.id
     assert memory.memorize(f"{other} {other}").duplicate_of is None
     assert [turn.text for turn in memory.turns()][:2] == [one, other]
 
 
-@pytest.mark.parametrize(("stored", "asked"), FORMS)
-def test_a_speaker_is_named_in_either_encoding(reader, stored, asked):
+@pytest.mark.parametrize(("stored", "queried"), FORMS)
+def test_a_speaker_is_named_in_either_encoding(reader, stored, queried):
     names = [unicodedata.normalize(stored, name) for name in ("Zoë", "Renée")]
     with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
         memory.memorize_many([Turn("I have a new bike.", speaker=name) for name in names])
         for name in names:
-            found = memory.recall(unicodedata.normalize(asked, f"What did {name} get?"))
+            found = memory.recall(unicodedata.normalize(queried, f"What did {name} get?"))
             assert found.best.turn.speaker == name
             assert found.best.why["speaker"] > 0
 

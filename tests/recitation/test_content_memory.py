@@ -1,9 +1,9 @@
-"""The content memory says token for token what was written, in banks that later writes cannot disturb."""
+"""The content memory returns token for token what was written. Later writes do not change its sealed banks."""
 
 import pytest
 import torch
 
-from titans_core.recitation.content import CODE, FACTS, PAIRS, WIDTH, ContentMemory
+from titans_core.recitation.content import CODE_DIM, KEY_DIM, MAX_BANK_FACTS, MAX_BANK_TOKENS, ContentMemory
 from titans_core.recitation.recitation import MIN_TOKEN_SCORE
 
 DIM = 576
@@ -11,7 +11,7 @@ VOCABULARY = 1000
 
 
 def facts(count, length=6, seed=0):
-    """Made-up states and tokens, a pair for each fact."""
+    """Random facts, each a pair of states and tokens."""
     generator = torch.Generator().manual_seed(seed)
     return [
         (
@@ -22,9 +22,9 @@ def facts(count, length=6, seed=0):
     ]
 
 
-def written(*told):
+def memory_of(*taught):
     memory = ContentMemory(DIM)
-    for states, tokens in told:
+    for states, tokens in taught:
         memory.write(states, tokens)
     return memory
 
@@ -34,7 +34,7 @@ def read(memory, slot, states):
 
 
 def known(memory, slot, fact):
-    """Whether a fact is read back token for token, each surely enough to be recited."""
+    """Whether a fact is read back token for token, each with a score high enough to be recited."""
     tokens, scores = read(memory, slot, fact[0])
     return torch.equal(tokens, fact[1]) and bool((scores >= MIN_TOKEN_SCORE).all())
 
@@ -47,27 +47,27 @@ def assert_equal(memory, other):
 
 @pytest.fixture(scope="module")
 def three_banks():
-    """Two full banks, by number of facts, and one fact more."""
-    told = facts(2 * FACTS + 1)
-    return written(*told), told
+    """A memory with two banks that are full of facts, and one more fact; and these facts."""
+    taught = facts(2 * MAX_BANK_FACTS + 1)
+    return memory_of(*taught), taught
 
 
 def test_what_was_written_is_read_back_from_every_bank(three_banks):
-    memory, told = three_banks
-    assert len(memory) == len(told)
-    assert all(known(memory, slot, fact) for slot, fact in enumerate(told))
+    memory, taught = three_banks
+    assert len(memory) == len(taught)
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(taught))
 
 
 def test_a_bank_that_is_full_of_tokens_knows_them_all():
-    told = facts(FACTS, length=PAIRS // FACTS)
-    memory = written(*told)
-    assert [bank.pairs for bank in memory.banks] == [PAIRS]
-    assert all(known(memory, slot, fact) for slot, fact in enumerate(told))
+    taught = facts(MAX_BANK_FACTS, length=MAX_BANK_TOKENS // MAX_BANK_FACTS)
+    memory = memory_of(*taught)
+    assert [bank.tokens for bank in memory.banks] == [MAX_BANK_TOKENS]
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(taught))
 
 
 def test_one_text_may_fill_a_bank():
-    [fact] = facts(1, length=PAIRS)
-    assert known(written(fact), 0, fact)
+    [fact] = facts(1, length=MAX_BANK_TOKENS)
+    assert known(memory_of(fact), 0, fact)
 
 
 def test_states_shorter_than_a_key_are_learned_too():
@@ -80,114 +80,129 @@ def test_states_shorter_than_a_key_are_learned_too():
 def test_states_that_were_never_written_score_low(three_banks):
     memory, _ = three_banks
     strange = torch.cat([states for states, _ in facts(40, seed=1)])
-    scores = read(memory, FACTS + 3, strange)[1]
+    scores = read(memory, MAX_BANK_FACTS + 3, strange)[1]
     assert (scores < MIN_TOKEN_SCORE).float().mean() > 0.95
     assert scores.median() < MIN_TOKEN_SCORE / 2 + 0.1
 
 
 def test_facts_that_begin_alike_are_told_apart_by_their_place():
     [(states, tokens), (_, others)] = facts(2)
-    memory = written((states, tokens), (states, others))
+    memory = memory_of((states, tokens), (states, others))
     assert known(memory, 0, (states, tokens))
     assert known(memory, 1, (states, others))
 
 
 def test_a_bank_is_full_with_so_many_facts(three_banks):
     memory, _ = three_banks
-    assert [bank.facts for bank in memory.banks] == [FACTS, FACTS, 1]
-    assert [bank.pairs for bank in memory.banks] == [6 * FACTS, 6 * FACTS, 6]
+    assert [bank.facts for bank in memory.banks] == [MAX_BANK_FACTS, MAX_BANK_FACTS, 1]
+    assert [bank.tokens for bank in memory.banks] == [6 * MAX_BANK_FACTS, 6 * MAX_BANK_FACTS, 6]
 
 
 def test_a_bank_is_full_when_the_next_fact_does_not_fit():
-    memory = written(*facts(1, length=PAIRS - 6), *facts(1, length=6))
-    assert [bank.pairs for bank in memory.banks] == [PAIRS]
+    memory = memory_of(*facts(1, length=MAX_BANK_TOKENS - 6), *facts(1, length=6))
+    assert [bank.tokens for bank in memory.banks] == [MAX_BANK_TOKENS]
     memory.write(*facts(1, length=1)[0])
-    assert [(bank.facts, bank.pairs) for bank in memory.banks] == [(2, PAIRS), (1, 1)]
-    assert [bank.pairs for bank in written(*facts(1, length=PAIRS - 6), *facts(1, length=7)).banks] == [PAIRS - 6, 7]
+    assert [(bank.facts, bank.tokens) for bank in memory.banks] == [(2, MAX_BANK_TOKENS), (1, 1)]
+    assert [bank.tokens for bank in memory_of(*facts(1, length=MAX_BANK_TOKENS - 6), *facts(1, length=7)).banks] == [
+        MAX_BANK_TOKENS - 6,
+        7,
+    ]
 
 
 def test_later_writes_change_no_sealed_bank():
-    told = facts(FACTS + 4)
-    memory = written(*told[:FACTS])
+    taught = facts(MAX_BANK_FACTS + 4)
+    memory = memory_of(*taught[:MAX_BANK_FACTS])
     sealed = memory.banks[0].weights.clone()
-    for fact in told[FACTS:]:
+    for fact in taught[MAX_BANK_FACTS:]:
         memory.write(*fact)
     assert torch.equal(memory.banks[0].weights, sealed)
 
 
-@pytest.mark.parametrize(("wanted", "kept"), [(200, FACTS + 8), (FACTS + 8, FACTS + 8), (FACTS + 7, FACTS), (31, 0)])
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        (200, MAX_BANK_FACTS + 8),
+        (MAX_BANK_FACTS + 8, MAX_BANK_FACTS + 8),
+        (MAX_BANK_FACTS + 7, MAX_BANK_FACTS),
+        (31, 0),
+    ],
+)
 def test_only_whole_banks_are_kept(wanted, kept):
-    told = facts(FACTS + 8, length=2)
-    memory = written(*told)
+    taught = facts(MAX_BANK_FACTS + 8, length=2)
+    memory = memory_of(*taught)
     assert memory.truncate(wanted) == len(memory) == kept
-    assert all(known(memory, slot, fact) for slot, fact in enumerate(told[:kept]))
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(taught[:kept]))
 
 
 def test_after_forgetting_it_is_as_if_it_had_never_known():
-    told, others = facts(FACTS + 8, length=2), facts(3, length=2, seed=1)
-    memory = written(*told)
-    memory.truncate(FACTS + 2)
+    taught, others = facts(MAX_BANK_FACTS + 8, length=2), facts(3, length=2, seed=1)
+    memory = memory_of(*taught)
+    memory.truncate(MAX_BANK_FACTS + 2)
     for fact in others:
         memory.write(*fact)
-    assert_equal(memory, written(*told[:FACTS], *others))
+    assert_equal(memory, memory_of(*taught[:MAX_BANK_FACTS], *others))
     memory.truncate(0)
     assert len(memory) == 0
     for fact in others:
         memory.write(*fact)
-    assert_equal(memory, written(*others))
+    assert_equal(memory, memory_of(*others))
 
 
 def test_a_bank_that_a_forgotten_fact_had_closed_takes_another():
-    big, middle, small = facts(1, length=PAIRS - 8)[0], facts(1, length=10, seed=1)[0], facts(1, length=5, seed=2)[0]
-    memory = written(big, middle)
+    big, middle, small = (
+        facts(1, length=MAX_BANK_TOKENS - 8)[0],
+        facts(1, length=10, seed=1)[0],
+        facts(1, length=5, seed=2)[0],
+    )
+    memory = memory_of(big, middle)
     assert memory.truncate(1) == 0
     memory.write(*big)
     memory.write(*small)
-    assert_equal(memory, written(big, small))
+    assert_equal(memory, memory_of(big, small))
 
 
 def test_the_oldest_bank_is_let_go_and_the_others_stay(three_banks):
-    _, told = three_banks
-    memory = written(*told)
-    assert memory.drop() == FACTS
-    assert len(memory) == FACTS + 1
-    assert all(known(memory, slot, fact) for slot, fact in enumerate(told[FACTS:]))
+    _, taught = three_banks
+    memory = memory_of(*taught)
+    assert memory.drop() == MAX_BANK_FACTS
+    assert len(memory) == MAX_BANK_FACTS + 1
+    assert all(known(memory, slot, fact) for slot, fact in enumerate(taught[MAX_BANK_FACTS:]))
     memory.write(*facts(1, seed=1)[0])
-    assert known(memory, FACTS, told[-1])
-    assert known(memory, FACTS + 1, facts(1, seed=1)[0])
+    assert known(memory, MAX_BANK_FACTS, taught[-1])
+    assert known(memory, MAX_BANK_FACTS + 1, facts(1, seed=1)[0])
 
 
 def test_size_grows_by_one_matrix_a_bank(three_banks):
     memory, _ = three_banks
-    matrix = WIDTH * CODE * 4
-    one = written(*facts(1)).nbytes
+    matrix = KEY_DIM * CODE_DIM * 4
+    one = memory_of(*facts(1)).nbytes
     assert ContentMemory(DIM).nbytes == 0
     assert one > matrix
-    assert written(*facts(3)).nbytes == one
+    assert memory_of(*facts(3)).nbytes == one
     assert memory.nbytes == one + 2 * matrix
 
 
 def test_what_is_restored_is_the_same_and_goes_on_the_same(three_banks):
-    _, told = three_banks
-    memory, restored = written(*told), ContentMemory(DIM)
+    _, taught = three_banks
+    memory, restored = memory_of(*taught), ContentMemory(DIM)
     restored.restore(memory.tensors())
     assert_equal(restored, memory)
     for one in (memory, restored):
         one.write(*facts(1, seed=1)[0])
-    assert [bank.facts for bank in restored.banks] == [FACTS, FACTS, 2]
+    assert [bank.facts for bank in restored.banks] == [MAX_BANK_FACTS, MAX_BANK_FACTS, 2]
     assert_equal(restored, memory)
 
 
 def test_a_memory_without_an_open_bank_is_restored_too():
-    memory, restored = written(*facts(FACTS + 1, length=1)), ContentMemory(DIM)
-    memory.truncate(FACTS)
+    memory, restored = memory_of(*facts(MAX_BANK_FACTS + 1, length=1)), ContentMemory(DIM)
+    memory.truncate(MAX_BANK_FACTS)
     for source in (memory, ContentMemory(DIM)):
         restored.restore(source.tensors())
         assert_equal(restored, source)
 
 
 def test_nothing_is_restored_when_something_is_missing():
-    memory, restored = written(*facts(FACTS + 1, length=1)), written(*facts(2))
+    memory, restored = memory_of(*facts(MAX_BANK_FACTS + 1, length=1)), memory_of(*facts(2))
     before = restored.tensors()
     tensors = memory.tensors()
     del tensors["bank.1"]

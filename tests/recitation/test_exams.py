@@ -1,4 +1,4 @@
-"""An exam is the same for everybody: facts that differ, and questions that nothing taught answers."""
+"""An exam is reproducible. Its facts all differ, and its other questions are answered by none of its facts."""
 
 import pytest
 
@@ -11,16 +11,16 @@ PEOPLE = [f"{first} {last}" for first in FIRST_NAMES for last in SURNAMES]
 
 @pytest.fixture(scope="module", params=SEEDS)
 def exam(request):
-    """With all facts that there are."""
+    """An exam with all possible facts."""
     return make_exam(ALL, seed=request.param)
 
 
 def subjects(texts):
-    """Who is named in each text."""
+    """The person who is named in each text."""
     return [next(person for person in PEOPLE if person in text) for text in texts]
 
 
-def told(exam):
+def taught_people(exam):
     return set(subjects(fact.text for fact in exam.facts))
 
 
@@ -55,7 +55,7 @@ def test_a_question_names_whom_its_fact_is_about_and_uses_other_words(exam):
 
 
 def test_near_questions_are_about_others_of_the_same_names(exam):
-    people = told(exam)
+    people = taught_people(exam)
     first_names, surnames = ({person.split()[place] for person in people} for place in (0, 1))
     for person in subjects(exam.near):
         first, last = person.split()

@@ -1,4 +1,4 @@
-"""A memory of which state follows which reads, is surprised, learns, and recites what it learned."""
+"""The next-state memory reads, measures its surprise, learns, and recites what it learned."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def learned(llm):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A random language model, in the letters of which a test can write."""
+    """A random language model with one token for each letter, so that a test can write any word."""
     folder = tmp_path_factory.mktemp("model")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TITANS_CACHE", str(folder))

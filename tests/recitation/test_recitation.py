@@ -1,4 +1,4 @@
-"""Recitation says a fact word for word from weights alone, and nothing where it knows nothing."""
+"""A recitation recites facts word for word from weights alone, and recites nothing that it was not taught."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ TOO_MUCH = f"{TEXTS[0]} And a cat."
 
 @pytest.fixture(scope="module")
 def untouched(llm):
-    """What the language model says before anything is learned."""
+    """The language model's logits before anything is learned."""
     return logits(llm)
 
 
@@ -33,25 +33,25 @@ def recited(taught):
 
 @pytest.fixture(scope="module")
 def continued(taught):
-    """What follows beginnings, right and wrong ones."""
+    """The continuation of each beginning, of right and wrong beginnings."""
     beginnings = [*(fact.beginning for fact in EXAM.facts[:4]), *DIFFERENT, TEXTS[0], TOO_MUCH]
     return dict(zip(beginnings, (one.text for one in taught.complete_many(beginnings)), strict=True))
 
 
 @pytest.fixture
 def forwards(llm):
-    """How many tokens each forward pass of the language model was given."""
-    seen = []
-    hook = llm.lm.model.base_model.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[-1]))
-    yield seen
+    """The number of tokens of each forward pass of the language model."""
+    lengths = []
+    hook = llm.lm.model.base_model.register_forward_pre_hook(lambda module, inputs: lengths.append(inputs[0].shape[-1]))
+    yield lengths
     hook.remove()
 
 
 @pytest.fixture
-def two_a_bank(monkeypatch):
-    """Banks that are soon full."""
+def small_banks(monkeypatch):
+    """Banks that are full with two facts."""
     for module in ("content", "recitation"):
-        monkeypatch.setattr(f"titans_core.recitation.{module}.FACTS", 2)
+        monkeypatch.setattr(f"titans_core.recitation.{module}.MAX_BANK_FACTS", 2)
 
 
 def taught_with(llm, reader, texts, **options):
@@ -118,9 +118,9 @@ def test_each_fact_is_found_by_its_own_words(taught):
 
 @pytest.mark.parametrize("kind", ["near", "unknown", "unrelated"])
 def test_questions_that_nothing_answers_leave_the_gate_closed(taught, kind):
-    heard = taught.ask_many(getattr(EXAM, kind))
-    assert [one.text for one in heard] == [None] * 6
-    assert all(0 <= one.familiarity < 1 for one in heard)
+    answers = taught.ask_many(getattr(EXAM, kind))
+    assert [one.text for one in answers] == [None] * 6
+    assert all(0 <= one.familiarity < 1 for one in answers)
 
 
 def test_for_an_unrelated_question_the_language_model_is_not_even_asked(taught, forwards):
@@ -202,7 +202,7 @@ def test_what_has_too_many_tokens_is_left_out(llm, reader):
     assert recitation.learn(["\U0001f701" * 240, TEXTS[0]]) == len(recitation) == 1
 
 
-def test_the_oldest_facts_are_let_go_when_all_banks_are_full(llm, reader, two_a_bank):
+def test_the_oldest_facts_are_let_go_when_all_banks_are_full(llm, reader, small_banks):
     recitation = taught_with(llm, reader, TEXTS[:2], banks=1)
     assert recitation.learn(TEXTS[:3]) == len(recitation) == 1
     assert recitation.recite([0]) == TEXTS[2:3]
@@ -210,7 +210,7 @@ def test_the_oldest_facts_are_let_go_when_all_banks_are_full(llm, reader, two_a_
     assert recitation.learn(TEXTS[:2]) == len(recitation) == 2
 
 
-def test_facts_that_newer_ones_would_push_out_at_once_are_not_even_learned(llm, reader, two_a_bank):
+def test_facts_that_newer_ones_would_push_out_at_once_are_not_even_learned(llm, reader, small_banks):
     recitation = Recitation(llm, reader, banks=2)
     assert recitation.learn(TEXTS) == len(recitation) == 4
     assert recitation.learn(TEXTS) == 0
@@ -219,7 +219,7 @@ def test_facts_that_newer_ones_would_push_out_at_once_are_not_even_learned(llm, 
     assert_same_weights(recitation, taught_with(llm, reader, TEXTS[4:], banks=2))
 
 
-def test_after_more_was_let_go_than_is_left_the_rest_is_learned(llm, reader, two_a_bank):
+def test_after_more_was_let_go_than_is_left_the_rest_is_learned(llm, reader, small_banks):
     recitation = taught_with(llm, reader, TEXTS[:2], banks=1)
     assert recitation.learn(TEXTS[:5]) == 3
     assert recitation.learn(TEXTS[:1]) == len(recitation) == 1

@@ -1,4 +1,4 @@
-"""Saved weights recite what they recited; a file that is damaged or foreign is refused and changes nothing."""
+"""Loaded weights recite what the saved weights recited. A damaged or foreign file is refused and changes nothing."""
 
 import json
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from titans_core.errors import CorruptStateError
+from titans_core.errors import CorruptStateError, UnwritableError
 from titans_core.recitation import serialization
 from titans_core.recitation.exam.facts import make_exam
 from titans_core.recitation.recitation import Recitation
@@ -43,10 +43,10 @@ def other(llm, reader):
 
 
 def state(recitation):
-    """All that a recitation knows, as bytes."""
+    """Everything that a recitation knows, as bytes."""
     tensors = {"keys": recitation._address.keys, **recitation._content.tensors()}
     learned = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
-    return learned, list(recitation._hashes), recitation._let_go
+    return learned, list(recitation._hashes), recitation._evicted
 
 
 def assert_refused(recitation, path):
@@ -69,7 +69,7 @@ def test_loaded_weights_recite_the_same_and_learn_only_what_is_new(taught, path,
 
 
 def test_how_many_were_let_go_is_saved_too(llm, reader, tmp_path, monkeypatch):
-    monkeypatch.setattr("titans_core.recitation.content.FACTS", 1)
+    monkeypatch.setattr("titans_core.recitation.content.MAX_BANK_FACTS", 1)
     first, second = (Recitation(llm, reader, banks=2) for _ in range(2))
     first.learn(TEXTS)
     first.save(tmp_path / "weights")
@@ -87,7 +87,7 @@ def test_an_empty_recitation_is_saved_too(llm, reader, other, tmp_path):
 
 def test_a_file_holds_no_word_of_the_facts(path):
     data = path.read_bytes().lower()
-    # Shorter words stand somewhere in any megabytes of numbers.
+    # Shorter words can occur by chance in megabytes of numbers.
     words = {word for text in TEXTS[:3] for word in re.findall(r"\w{5,}", text.lower())}
     assert len(words) > 5
     assert not [word for word in words if word.encode() in data]
@@ -105,6 +105,14 @@ def test_saving_replaces_the_file_and_leaves_no_other(taught, tmp_path):
     taught.save(path)
     assert load_weights(path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_raises_and_leaves_nothing(taught, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "nowhere" / "weights"):
+        with pytest.raises(UnwritableError):
+            taught.save(path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
 
 
 def test_a_file_that_was_cut_short_is_refused(path, other, tmp_path):
@@ -133,7 +141,7 @@ def test_a_file_in_which_a_bit_flipped_is_refused_or_says_the_same(path, other, 
         except CorruptStateError:
             refused += 1
         else:
-            # White space in the header means nothing.
+            # The bit was in white space of the header, which means nothing.
             assert about == expected[1]
             assert tensors.keys() == expected[0].keys()
             assert all(torch.equal(tensor, expected[0][name]) for name, tensor in tensors.items())
@@ -191,9 +199,9 @@ def test_a_sealed_file_that_lacks_something_is_refused(path, other, tmp_path):
     rest = {name: value for name, value in about.items() if name != "hashes"}
     half = {name: tensor for name, tensor in tensors.items() if name != "address.keys"}
     fewer = {**about, "hashes": about["hashes"][:1]}
-    said = other.recite([0])
+    recited = other.recite([0])
     for forged in (({}, {}), (half, about), (tensors, rest), (tensors, fewer), (tensors, {**about, "evicted": None})):
         save_weights(tmp_path / "forged", *forged)
         with pytest.raises(CorruptStateError, match="Learn"):
             other.load(tmp_path / "forged")
-    assert other.recite([0]) == said
+    assert other.recite([0]) == recited

@@ -1,4 +1,4 @@
-"""A soft prompt is trained at test time: the frozen model completes the facts, and is not changed."""
+"""A soft prompt is trained at test time. The frozen model then completes the facts, and does not change."""
 
 import copy
 import math
@@ -17,13 +17,13 @@ CODE = "The secret code is X-8-DELTA-9."
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """A tiny language model, in the letters of which a test can write."""
+    """A tiny language model with one token for each letter, so that a test can write any word."""
     return converted(tmp_path_factory.mktemp("model"), None)
 
 
 @pytest.fixture(scope="module")
 def tiny(path):
-    """The tiny model in float32, with layers as small as those of a new model: one that a prompt can steer."""
+    """The tiny model in float32. Its layers are scaled down to those of a new model, so that a prompt can steer it."""
     lm = load_causal_lm(path)
     model = copy.deepcopy(lm.model)
     with torch.no_grad():
@@ -43,7 +43,8 @@ def weights(memory):
     return torch.cat([parameter.detach().flatten() for parameter in memory._network.parameters()])
 
 
-def late(training):
+def late_loss(training):
+    """The mean loss of the last 20 steps."""
     return sum(training.losses[-20:]) / 20
 
 
@@ -51,7 +52,7 @@ def test_facts_are_completed_and_end_where_they_ended(trained):
     memory, training = trained
     assert [memory.generate(text, max_new_tokens=8) for text in ("code", "name", "na")] == ["xyz", "bob", "mebob"]
     assert memory.generate("code", max_new_tokens=2) == "xy"
-    assert late(training) < 0.2 < training.losses[0]
+    assert late_loss(training) < 0.2 < training.losses[0]
 
 
 def test_an_untrained_memory_completes_nothing(tiny):
@@ -67,7 +68,7 @@ def test_a_training_tells_how_it_went(trained):
 
 def test_more_prompts_hold_more(tiny, trained):
     memory = SoftPromptMemory(tiny)
-    assert late(memory.train(FACTS, steps=200)) > 5 * late(trained[1])
+    assert late_loss(memory.train(FACTS, steps=200)) > 5 * late_loss(trained[1])
     assert 4 * memory.nbytes > trained[0].nbytes > memory.nbytes
 
 
@@ -77,7 +78,7 @@ def test_size_is_that_of_two_layers(tiny):
 
 
 def test_the_language_model_is_not_changed_and_collects_no_gradients(tiny):
-    model = copy.deepcopy(tiny.lm.model).requires_grad_()  # even one that could be trained
+    model = copy.deepcopy(tiny.lm.model).requires_grad_()  # a model whose parameters could be trained
     before = [parameter.detach().clone() for parameter in model.parameters()]
     memory = SoftPromptMemory(CausalReader(CausalLM(model, tiny.lm.tokenizer)))
     memory.train(FACTS, steps=4)
@@ -136,13 +137,13 @@ def test_progress_is_shown_on_request(tiny, capsys):
 def test_quantized_models_pass_gradients(path, quantization):
     llm = CausalReader(path, quantization=quantization)
     training = SoftPromptMemory(llm).train(["codexyz"], steps=100)
-    assert late(training) < sum(training.losses[:20]) / 20
+    assert late_loss(training) < sum(training.losses[:20]) / 20
 
 
 def test_gradients_of_the_real_model_in_four_bits_are_right(llm):
     rate = 1e-5
     memory = SoftPromptMemory(llm, rate=rate, momentum=0.0)
-    [before] = memory.train(["Bluebird"], steps=1).losses  # of two tokens: there is but one place to cut
+    [before] = memory.train(["Bluebird"], steps=1).losses  # it has two tokens, so there is only one place to cut
     slope = sum(float(parameter.grad.square().sum()) for parameter in memory._network.parameters())
     [after] = memory.train(["Bluebird"], steps=1).losses
     assert after - before == pytest.approx(-rate * slope, rel=0.2)

@@ -1,4 +1,4 @@
-"""Total recall tells what each contestant still knows after the context was cleared."""
+"""The exam measures what each contestant still knows after the context was cleared."""
 
 import pytest
 
@@ -8,17 +8,17 @@ KINDS = {"near", "unknown", "unrelated"}
 
 
 @pytest.fixture(scope="module")
-def told():
-    """What is said on the way."""
+def reports():
+    """The sentences that are reported before the long steps."""
     return []
 
 
 @pytest.fixture(scope="module")
-def outcomes(llm, reader, told):
+def outcomes(llm, reader, reports):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "OTHERS", 2)
-        patched.setattr(run, "ANSWER", 4)  # enough for what is begun exactly, and six times as fast
-        return list(total_recall(llm, reader, facts=4, questions=2, baseline_steps=4, tell=told.append))
+        patched.setattr(run, "NEGATIVES_PER_KIND", 2)
+        patched.setattr(run, "ANSWER_TOKENS", 4)  # enough to continue an exact beginning, and six times as fast
+        return list(total_recall(llm, reader, facts=4, questions=2, baseline_steps=4, report=reports.append))
 
 
 def test_recitation_the_model_alone_and_the_soft_prompt_are_examined_in_this_order(outcomes):
@@ -62,16 +62,16 @@ def test_time_and_size_are_those_of_what_was_learned(outcomes):
     assert soft_prompt.nbytes > 1e6
 
 
-def test_each_step_is_told_before_it_is_taken(outcomes, told):
-    assert told[:3] == ["learning 4 facts, one forward pass each", "reciting 2 facts", "answering 2 questions"]
-    assert [line for line in told if "nothing answers" in line] == [
+def test_each_long_step_is_reported_before_it_begins(outcomes, reports):
+    assert reports[:3] == ["learning 4 facts, one forward pass each", "reciting 2 facts", "answering 2 questions"]
+    assert [line for line in reports if "nothing answers" in line] == [
         f"asking 2 {kind} questions that nothing answers" for kind in ("near", "unknown", "unrelated")
     ]
-    assert [line for line in told if "soft prompt" in line] == ["training a soft prompt, 4 steps for 4 facts"]
-    assert told[-1] == "asking it 2 questions"
+    assert [line for line in reports if "soft prompt" in line] == ["training a soft prompt, 4 steps for 4 facts"]
+    assert reports[-1] == "asking it 2 questions"
 
 
 def test_without_steps_there_is_no_soft_prompt(llm, reader, monkeypatch):
-    monkeypatch.setattr(run, "OTHERS", 1)
-    monkeypatch.setattr(run, "ANSWER", 1)
+    monkeypatch.setattr(run, "NEGATIVES_PER_KIND", 1)
+    monkeypatch.setattr(run, "ANSWER_TOKENS", 1)
     assert [one.name for one in total_recall(llm, reader, facts=1)] == ["recitation", "LLM alone"]

@@ -1,4 +1,4 @@
-"""The `titans` command. It needs the extra `cli`."""
+"""The `titans` command. It needs the extra `cli`: `pip install 'titans-core[cli]'`."""
 
 from titans_core.cli.app import build_app, main
 

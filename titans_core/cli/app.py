@@ -1,4 +1,4 @@
-"""The `titans` command. It needs the extra `cli`, and says so where that is missing."""
+"""The `titans` command. It needs the extra `cli`; without it, the command says how to install it."""
 
 import sys
 from contextlib import contextmanager
@@ -34,20 +34,20 @@ def main() -> None:
 
 
 def build_app() -> "typer.Typer":
-    """The command line as a typer app.
+    """Build the command line as a typer app.
 
     Raises:
-        ModuleNotFoundError: rich or typer is not installed.
+        ModuleNotFoundError: The package rich or typer is not installed.
     """
-    # Here and not above, so that `main` can say what is missing.
+    # These imports are here so that `main` can report a missing package.
     import typer
     from rich.console import Console
 
     app = typer.Typer(no_args_is_help=True, add_completion=False)
     console = Console(highlight=False)
 
-    def show_version(*, asked: bool) -> None:
-        if asked:
+    def show_version(*, requested: bool) -> None:
+        if requested:
             console.print(f"titans-core {__version__}")
             raise typer.Exit
 
@@ -62,85 +62,92 @@ def build_app() -> "typer.Typer":
 
     @app.command()
     def doctor() -> None:
-        """Check this machine: each line is ok, or says what to do."""
+        """Check whether this machine can run the memory. For each problem it says what to do."""
         problems = 0
         for check in examine():
             problems += check.status is Status.PROBLEM
             console.print(_line(check), soft_wrap=True)
         if problems:
-            console.print(f"{problems} to solve: the lines above say how.")
+            console.print(f"{problems} to solve: the lines above say what to do.")
             raise typer.Exit(1)
-        console.print("Everything that is needed works.")
+        console.print("Everything that the memory needs works.")
 
     @app.command()
     def figures(
-        directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for the pictures.")],
+        directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write the pictures to.")],
         *,
-        url: Annotated[str, typer.Option(help="The memory's file.")],
-        tenant: Annotated[str, typer.Option(help="Whose memory.")],
-        query: Annotated[str | None, typer.Option(help="What to recall; by default a question it heard.")] = None,
+        url: Annotated[str, typer.Option(help="File of the memory.")],
+        tenant: Annotated[str, typer.Option(help="Tenant: the name of the memory's owner.")],
+        query: Annotated[
+            str | None, typer.Option(help="Question to recall; by default a question from the memory itself.")
+        ] = None,
         last: Annotated[
-            int, typer.Option(min=1, help="How many turns to show, the last ones; a tenth of a second each.")
+            int, typer.Option(min=1, help="Number of turns to show, the newest ones. Each takes a tenth of a second.")
         ] = 500,
-        retention: Annotated[float, typer.Option(help="The retention that the memory is opened with.")] = 1.0,
-        reader: Annotated[str | None, typer.Option(help="The model that it is opened with.")] = None,
+        retention: Annotated[float, typer.Option(help="Retention of the memory, as in TitansMemory.open.")] = 1.0,
+        reader: Annotated[str | None, typer.Option(help="Model that reads, as in TitansMemory.open.")] = None,
     ) -> None:
         """Draw what happened in a memory: pictures of surprise, updates, momentum, forgetting and recall."""
-        with _explained():
+        with _explain_errors():
             for path in _draw(
                 console, directory, url=url, tenant=tenant, query=query, last=last, retention=retention, reader=reader
             ):
                 console.print(str(path), soft_wrap=True, markup=False)
 
     _add_llm_commands(app, console)
-    add_transfer_commands(app, console, _explained)
-    add_maintenance_commands(app, console, _explained)
+    add_transfer_commands(app, console, _explain_errors)
+    add_maintenance_commands(app, console, _explain_errors)
     return app
 
 
 def _add_llm_commands(app: "typer.Typer", console: "Console") -> None:
-    """The commands that talk with a language model."""
+    """Add the commands that use a language model."""
     import typer
 
     @app.command()
     def chat(
         *,
-        url: Annotated[str, typer.Option(help="The memory's file; it is made if there is none.")] = "titans-chat.db",
-        tenant: Annotated[str, typer.Option(help="Whose memory.")] = "me",
-        mode: Annotated[
-            str, typer.Option(help="How the memory takes part: context, recite or soft_prompt.")
-        ] = "context",
+        url: Annotated[str, typer.Option(help="File of the memory; a missing file is created.")] = "titans-chat.db",
+        tenant: Annotated[str, typer.Option(help="Tenant: the name of the memory's owner.")] = "me",
+        mode: Annotated[str, typer.Option(help="Mode of the memory: context, recite or soft_prompt.")] = "context",
         model: Annotated[
-            str | None, typer.Option(help="The language model, a folder or a name; by default SmolLM2-135M-Instruct.")
+            str | None, typer.Option(help="Language model: a folder or a name; by default SmolLM2-135M-Instruct.")
         ] = None,
-        max_tokens: Annotated[int, typer.Option(min=1, help="The most that a reply may have.")] = 64,
+        max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a reply.")] = 64,
     ) -> None:
         """Chat with a small language model that remembers, all on this machine."""
-        with _explained():
+        with _explain_errors():
             _chat(console, url=url, tenant=tenant, mode=mode, model=model, max_tokens=max_tokens)
 
     @app.command("total-recall")
     def total_recall(
         *,
         facts: Annotated[
-            list[int] | None, typer.Option(min=1, max=1024, help="How many; repeat for more rows.")
+            list[int] | None,
+            typer.Option(min=1, max=1024, help="Number of facts; repeat the option for more rows. By default 4."),
         ] = None,
-        seeds: Annotated[int, typer.Option(min=1, help="Runs with other facts; the table shows means.")] = 1,
-        questions: Annotated[int, typer.Option(min=1, help="About so many facts everybody is asked.")] = 48,
+        seeds: Annotated[
+            int, typer.Option(min=1, help="Number of runs, each with other facts; the table shows means.")
+        ] = 1,
+        questions: Annotated[int, typer.Option(min=1, help="Number of facts to ask about.")] = 48,
         baseline_steps: Annotated[
             int,
-            typer.Option(min=0, help="Train a soft prompt too; tutorials take 600 steps a fact, each half a second."),
+            typer.Option(
+                min=0, help="Steps to train a soft prompt too; tutorials use 600 a fact, each takes half a second."
+            ),
         ] = 0,
-        model: Annotated[str | None, typer.Option(help="The language model; by default SmolLM2-135M-Instruct.")] = None,
+        model: Annotated[
+            str | None, typer.Option(help="Language model: a folder or a name; by default SmolLM2-135M-Instruct.")
+        ] = None,
     ) -> None:
-        """Teach facts, clear the context, ask in the exact and in other words: what do the weights alone still know?"""
-        with _explained():
+        """Teach facts, clear the context, then ask in the same and in other words: what do the weights alone know?"""
+        with _explain_errors():
             _total_recall(console, facts or [4], seeds, questions, baseline_steps, model)
 
 
 @contextmanager
-def _explained() -> "Iterator[None]":
-    """Errors that a user can do something about end the command with their sentence, not with a traceback."""
+def _explain_errors() -> "Iterator[None]":
+    """End the command with a message instead of a traceback if the user can solve the error."""
     import typer
 
     try:
@@ -163,7 +170,7 @@ def _draw(
     retention: float,
     reader: str | None,
 ) -> list[Path]:
-    """Draw under a progress bar."""
+    """Draw the pictures and show a progress bar."""
     from rich.progress import Progress
 
     from titans_core.figures.draw import check_memory, draw
@@ -214,8 +221,8 @@ def _total_recall(
         for count in facts:
             for seed in range(seeds):
 
-                def tell(what: str, about: str = f"{count} facts, seed {seed}") -> None:
-                    status.update(f"{about}: {what} …")
+                def show_step(step: str, run: str = f"{count} facts, seed {seed}") -> None:
+                    status.update(f"{run}: {step} …")
 
                 outcomes += total_recall(
                     llm,
@@ -224,7 +231,7 @@ def _total_recall(
                     seed=seed,
                     questions=questions,
                     baseline_steps=baseline_steps,
-                    tell=tell,
+                    report=show_step,
                 )
     tables = (("Total recall", COLUMNS, rows(outcomes)), ("The gate", GATE_COLUMNS, gate_rows(outcomes)))
     for title, columns, lines in tables:
@@ -232,9 +239,9 @@ def _total_recall(
         for line in lines:
             table.add_row(*line)
         console.print(table)
-    for one in outcomes:
-        if one.losses:
-            console.print(f"losses of the soft prompt, {len(one.losses)} steps: {loss_curve(one.losses)}")
+    for outcome in outcomes:
+        if outcome.losses:
+            console.print(f"losses of the soft prompt, {len(outcome.losses)} steps: {loss_curve(outcome.losses)}")
 
 
 def _line(check: Check) -> str:

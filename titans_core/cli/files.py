@@ -1,4 +1,4 @@
-"""The commands on a memory's file: `verify`, `repair`, `backup`, `export` and `import`."""
+"""The commands for the file of a memory: `verify`, `repair`, `backup`, `export` and `import`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,41 +14,41 @@ if TYPE_CHECKING:
 
 
 def add_maintenance_commands(
-    app: "typer.Typer", console: "Console", explained: Callable[[], AbstractContextManager[None]]
+    app: "typer.Typer", console: "Console", explain_errors: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Add the commands to the command line.
+    """Add the commands `verify`, `repair` and `backup` to the command line.
 
     Args:
-        app: the command line.
-        console: what is said is printed there.
-        explained: ends a command whose body fails with a sentence.
+        app: The command line.
+        console: The console for the output.
+        explain_errors: Makes a context for a command's body that ends the command with a message after an error.
     """
     import typer
 
-    file_argument = typer.Argument(help="The memory's file.")
+    file_argument = typer.Argument(help="File of the memory.")
 
     @app.command()
     def verify(file: Annotated[str, file_argument]) -> None:
-        """Check every row, checksum and index of a file; ends with 1 if anything is damaged."""
-        with explained(), _bar(console, "verifying") as progress:
+        """Check every row, checksum and index of a file. The exit code is 1 if anything is damaged."""
+        with explain_errors(), _bar(console, "verifying") as progress:
             from titans_core.memory import maintenance
 
             report = maintenance.verify(file, progress=progress)
-        _print(console, report, f"{report.turns} turns looked at in {file}")
+        _print(console, report, f"{report.turns} turns checked in {file}")
         if report.damage:
-            console.print("Restore a backup, or keep what is whole with `titans repair`.")
+            console.print("Restore a backup, or copy what is whole into a new file with `titans repair`.")
             raise typer.Exit(1)
         console.print("Everything is whole.")
 
     @app.command()
     def repair(
         file: Annotated[str, file_argument],
-        into: Annotated[Path, typer.Argument(help="The new file.")],
+        into: Annotated[Path, typer.Argument(help="Path of the new file; it must not exist.")],
         *,
-        reader: Annotated[str | None, typer.Option(help="The model that the file was written with.")] = None,
+        reader: Annotated[str | None, typer.Option(help="Model that read the turns of the file.")] = None,
     ) -> None:
-        """Copy what is whole into a new file; ends with 1 if anything was lost or had to be read again."""
-        with explained(), _bar(console, "copying") as progress:
+        """Copy what is whole into a new file. The exit code is 1 if anything was lost or had to be read again."""
+        with explain_errors(), _bar(console, "copying") as progress:
             from titans_core.memory import maintenance
 
             report = maintenance.repair(file, into, reader=reader, progress=progress)
@@ -59,10 +59,10 @@ def add_maintenance_commands(
     @app.command()
     def backup(
         file: Annotated[str, file_argument],
-        path: Annotated[Path, typer.Argument(help="The copy; it must not exist.")],
+        path: Annotated[Path, typer.Argument(help="Path of the copy; it must not exist.")],
     ) -> None:
-        """Copy a file as it is at one moment, while others may write to it."""
-        with explained(), _bar(console, "copying") as progress:
+        """Copy a file in the state of one moment. Other processes may write to it meanwhile."""
+        with explain_errors(), _bar(console, "copying") as progress:
             from titans_core.memory import maintenance
 
             maintenance.backup(file, path, progress=progress)
@@ -70,64 +70,66 @@ def add_maintenance_commands(
 
 
 @contextmanager
-def _bar(console: "Console", what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; yields what is to be told how far it is."""
+def _bar(console: "Console", description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar. Yields a function that takes the number of steps done and the number of all steps."""
     from rich.progress import Progress
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _print(console: "Console", report: "Report", said: str) -> None:
-    console.print(said, soft_wrap=True, markup=False)
-    for found in report.damage:
-        whose = "the file" if found.tenant is None else repr(found.tenant)
-        console.print(f"problem  {whose}: {found.what} ({found.count})", soft_wrap=True, markup=False)
+def _print(console: "Console", report: "Report", summary: str) -> None:
+    console.print(summary, soft_wrap=True, markup=False)
+    for damage in report.damage:
+        owner = "the file" if damage.tenant is None else repr(damage.tenant)
+        console.print(f"problem  {owner}: {damage.what} ({damage.count})", soft_wrap=True, markup=False)
 
 
 def add_transfer_commands(
-    app: "typer.Typer", console: "Console", explained: Callable[[], AbstractContextManager[None]]
+    app: "typer.Typer", console: "Console", explain_errors: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Add the commands to the command line.
+    """Add the commands `export` and `import` to the command line.
 
     Args:
-        app: the command line.
-        console: what is said is printed there.
-        explained: ends a command whose body fails with a sentence.
+        app: The command line.
+        console: The console for the output.
+        explain_errors: Makes a context for a command's body that ends the command with a message after an error.
     """
     import typer
 
-    url_argument = typer.Argument(help="The memory's file, or a postgresql:// URL.")
-    tenant_option = typer.Option(help="Whose memory.")
-    retention_option = typer.Option(help="The retention that the memory is opened with.")
-    reader_option = typer.Option(help="The model that it is opened with.")
+    url_argument = typer.Argument(help="File of the memory, or a postgresql:// URL.")
+    tenant_option = typer.Option(help="Tenant: the name of the memory's owner.")
+    retention_option = typer.Option(help="Retention of the memory, as in TitansMemory.open.")
+    reader_option = typer.Option(help="Model that reads, as in TitansMemory.open.")
 
     @app.command("export")
     def export(
         url: Annotated[str, url_argument],
-        file: Annotated[Path, typer.Argument(help="The file of turns to write; what was read of them goes beside it.")],
+        file: Annotated[Path, typer.Argument(help="File for the turns. A second file beside it gets their readings.")],
         *,
         tenant: Annotated[str, tenant_option],
         retention: Annotated[float, retention_option] = 1.0,
         reader: Annotated[str | None, reader_option] = None,
     ) -> None:
-        """Write a memory's turns to a file of JSON lines, and what was read of them to another beside it."""
-        with explained():
+        """Write the turns of a memory to a file of JSON lines, and their readings to a second file beside it."""
+        with explain_errors():
             _export(console, url, file, tenant, retention, reader)
 
     @app.command("import")
     def import_(
         url: Annotated[str, url_argument],
-        file: Annotated[Path, typer.Argument(help="The file of turns.")],
+        file: Annotated[Path, typer.Argument(help="File of turns that `titans export` wrote.")],
         *,
         tenant: Annotated[str, tenant_option],
-        workers: Annotated[int, typer.Option(min=0, help="Processes that read; 0 reads in this one.")] = 0,
+        workers: Annotated[
+            int, typer.Option(min=0, help="Number of processes that read; 0 reads in this process.")
+        ] = 0,
         retention: Annotated[float, retention_option] = 1.0,
         reader: Annotated[str | None, reader_option] = None,
     ) -> None:
-        """Memorize the turns of an exported file; when it was cut short, the same command goes on from there."""
-        with explained():
+        """Memorize the turns of an exported file. After an interruption, the same command continues the import."""
+        with explain_errors():
             _import(console, url, file, tenant, retention, reader, workers)
 
 
@@ -137,8 +139,8 @@ def _export(console: "Console", url: str, file: Path, tenant: str, retention: fl
     from titans_core.storage import stored_tenants
     from titans_core.storage.export.turns import readings_path
 
-    if tenant not in stored_tenants(url):  # or opening it would begin one
-        raise InvalidTenantError(f"{url!r} has no turns of a tenant {tenant!r}; look at the spelling of both.")
+    if tenant not in stored_tenants(url):  # opening the memory would create the tenant
+        raise InvalidTenantError(f"{url!r} has no turns of a tenant {tenant!r}; check the spelling of both.")
     with TitansMemory.open(url, tenant=tenant, retention=retention, reader=reader) as memory:
         turns = memory.export(file, progress=console.is_terminal)
     readings = readings_path(file)
@@ -151,8 +153,7 @@ def _import(
     from titans_core.memory.memory import TitansMemory
 
     with TitansMemory.open(url, tenant=tenant, retention=retention, reader=reader) as memory:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         new = memory.import_(file, workers=workers, progress=console.is_terminal)
-        seconds, turns = time.perf_counter() - begun, memory.stats().turns
-    said = f"{new} new turns in {seconds:.1f} s; {tenant!r} has {turns}"
-    console.print(said, soft_wrap=True, markup=False)
+        seconds, turns = time.perf_counter() - start, memory.stats().turns
+    console.print(f"{new} new turns in {seconds:.1f} s; {tenant!r} has {turns}", soft_wrap=True, markup=False)

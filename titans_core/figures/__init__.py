@@ -1,12 +1,15 @@
 """Pictures of a memory's history: pure functions that return matplotlib figures. They need the extra `figures`.
 
-    from titans_core.figures.history import replay
+Every number in a picture comes from the history, and titles are computed from these numbers. The colours are the
+palette of Okabe and Ito, which people with colour blindness can tell apart.
+
+Example:
+    ```python
     from titans_core.figures import save, surprise_over_time
+    from titans_core.figures.history import replay
 
     save(surprise_over_time(replay(records, spec)), "pictures", "surprise")
-
-Every number in them is the history's; the titles are computed from it. Colours are those of Okabe and Ito, which the
-colour-blind can tell apart.
+    ```
 """
 
 from typing import TYPE_CHECKING

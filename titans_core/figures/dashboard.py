@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from titans_core.figures.panels import TURNS, checked, draw_gate, draw_surprise, shown
+from titans_core.figures.panels import TURNS, draw_gate, draw_surprise, require_words, turn_range
 from titans_core.figures.style import (
     BLACK,
     BLUE,
@@ -20,9 +20,9 @@ from titans_core.figures.style import (
     VERMILLION,
     YELLOW,
     add_legend,
-    dress,
+    drawable_text,
+    label_axes,
     new_figure,
-    plain,
 )
 
 if TYPE_CHECKING:
@@ -42,25 +42,31 @@ _RECALLS = 5
 
 
 def dashboard(history: History, recollection: Recollection | None = None) -> Figure:
-    """Input, surprise, the gate's decisions, the weights, and what one query brings back.
+    """Draw the input, its surprise, the gate's decisions, the weights, and the recall for one query.
 
     Args:
-        history: the memory's.
-        recollection: what it answered to a query; None leaves that panel empty.
+        history: The history to show.
+        recollection: Result of a recall; None leaves the panel of the recall empty.
+
+    Returns:
+        The figure, with five panels.
+
+    Raises:
+        InvalidQueryError: No turn of the history has tokens.
     """
-    history = checked(history)
-    whole, nothing = int((history.learned == 1).sum()), int((history.learned == 0).sum())
-    part = len(history) - whole - nothing
+    require_words(history)
+    learned, left_out = int((history.learned == 1).sum()), int((history.learned == 0).sum())
+    partly = len(history) - learned - left_out
     figure = new_figure(
         13,
         11.5,
-        f"{history.tokens.sum():,} tokens in {len(history)} turns, {whole} learned"
-        f"{f' and {part} in part' if part else ''}, {nothing} not: the memory is {history.fullness[-1]:.0%} full",
-        "Turns are read into token keys (1); the memory compares them with what it has learned (2), leaves out what is "
-        "less surprising than usual (3), learns the rest (4), and finds turns again by the sum of several scores (5). "
-        f"{shown(history)}",
+        f"{history.tokens.sum():,} tokens in {len(history)} turns: {learned} learned"
+        f"{f', {partly} partly' if partly else ''}, {left_out} not; the memory is {history.fullness[-1]:.0%} full",
+        "The reader converts each turn into token keys (1). The memory compares the keys with what it has learned (2), "
+        "leaves out passages that are less surprising than usual (3), and learns the rest (4). Recall ranks turns by "
+        f"the sum of several scores (5). {turn_range(history)}",
     )
-    # Apart, so that the long labels of the recalls take no room from the panels above.
+    # The recall has a subfigure of its own, so that its long labels take no space from the panels above.
     rows = figure.add_gridspec(2, 1, height_ratios=[2, 1])
     panels = figure.add_subfigure(rows[0]).subplots(2, 2)
     draw_input(panels[0, 0], history)
@@ -72,40 +78,55 @@ def dashboard(history: History, recollection: Recollection | None = None) -> Fig
 
 
 def draw_input(axes: Axes, history: History) -> None:
-    """The length of each turn, and who said it."""
+    """Draw the length of each turn in the colour of its speaker.
+
+    Args:
+        axes: Axes to draw on.
+        history: The history to show.
+    """
     counts = Counter(history.speakers)
     named = [name for name, _ in counts.most_common(_SPEAKERS)]
-    groups: list[tuple[str, Sequence[str | None]]] = [(plain(name or "no name", 18), [name]) for name in named]
+    groups: list[tuple[str, Sequence[str | None]]] = [(drawable_text(name or "no name", 18), [name]) for name in named]
     if len(counts) > _SPEAKERS:
         groups.append(("others", [name for name in counts if name not in named]))
     for (label, names), colour in zip(groups, (BLUE, ORANGE, GREEN, PURPLE, GREY), strict=False):
-        said = np.array([speaker in names for speaker in history.speakers])
-        axes.plot(history.numbers[said], history.tokens[said], ".", color=colour, markersize=4, label=label)
-    _begin_at_zero(axes, history.tokens)
-    dress(axes, title="1  Input", x=TURNS, y="length (tokens)")
+        chosen = np.array([speaker in names for speaker in history.speakers])
+        axes.plot(history.numbers[chosen], history.tokens[chosen], ".", color=colour, markersize=4, label=label)
+    _scale_from_zero(axes, history.tokens)
+    label_axes(axes, title="1  Input", x=TURNS, y="length (tokens)")
     add_legend(axes, columns=5)
 
 
 def draw_weights(axes: Axes, history: History) -> None:
-    """How full the memory is, and how large its weights."""
+    """Draw how full the memory is, and the norm of its weights.
+
+    Args:
+        axes: Axes to draw on.
+        history: The history to show.
+    """
     axes.plot(history.numbers, 100 * history.fullness, color=BLUE, linewidth=2, label="fullness (left)")
-    dress(axes, title="4  Weights", x=TURNS, y="directions learned (%)")
-    _begin_at_zero(axes, 100 * history.fullness)
-    beside = axes.twinx()
-    beside.plot(history.numbers, history.norm, color=BLACK, linewidth=2, linestyle="--", label="norm (right)")
-    _begin_at_zero(beside, history.norm)
-    beside.margins(x=0.01)
-    beside.set_ylabel("‖W‖ (Frobenius norm)", fontsize=10, color=INK)
-    beside.tick_params(labelsize=9, colors=INK)
-    beside.spines["top"].set_visible(False)
-    add_legend(axes, handles=[*axes.get_lines(), *beside.get_lines()])
+    label_axes(axes, title="4  Weights", x=TURNS, y="directions learned (%)")
+    _scale_from_zero(axes, 100 * history.fullness)
+    norm_axes = axes.twinx()
+    norm_axes.plot(history.numbers, history.norm, color=BLACK, linewidth=2, linestyle="--", label="norm (right)")
+    _scale_from_zero(norm_axes, history.norm)
+    norm_axes.margins(x=0.01)
+    norm_axes.set_ylabel("‖W‖ (Frobenius norm)", fontsize=10, color=INK)
+    norm_axes.tick_params(labelsize=9, colors=INK)
+    norm_axes.spines["top"].set_visible(False)
+    add_legend(axes, handles=[*axes.get_lines(), *norm_axes.get_lines()])
 
 
 def draw_recall(axes: Axes, recollection: Recollection | None) -> None:
-    """The parts of the scores of the first recalls."""
+    """Draw the parts of the scores of the best recalls.
+
+    Args:
+        axes: Axes to draw on.
+        recollection: Result of a recall; None writes only that nothing was recalled.
+    """
     recalls = recollection.recalls[:_RECALLS] if recollection is not None else ()
     if recollection is None or not recalls:
-        dress(axes, title="5  Recall", x="score", y="", whole=False)
+        label_axes(axes, title="5  Recall", x="score", y="", whole_numbers=False)
         axes.set_yticks([])
         axes.text(0.5, 0.5, "Nothing was recalled.", transform=axes.transAxes, ha="center", fontsize=11, color=INK)
         return
@@ -114,7 +135,7 @@ def draw_recall(axes: Axes, recollection: Recollection | None) -> None:
     for place, name in enumerate(recalls[0].why):
         widths = np.array([recall.why[name] for recall in recalls])
         if not widths.any():
-            continue  # but its colour stays its own
+            continue  # `place` goes on counting, so that each part has the same colour in every picture
         starts = np.where(widths < 0, ends[-1], ends[1])
         axes.barh(
             rows,
@@ -133,19 +154,25 @@ def draw_recall(axes: Axes, recollection: Recollection | None) -> None:
     axes.plot(scores, rows, "D", color=BLACK, markeredgecolor="white", markersize=8, label="score (their sum)")
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.use_sticky_edges = False
-    asked = f"5  Recall of “{plain(recollection.query, 90)}”, labelled {recollection.confidence}"
-    dress(axes, title=asked, x="score (standard deviations of the candidates)", y="first recalls", whole=False)
+    title = f"5  Recall of “{drawable_text(recollection.query, 90)}”, confidence: {recollection.confidence}"
+    label_axes(
+        axes,
+        title=title,
+        x="score (standard deviations of the candidates)",
+        y="best recalls",
+        whole_numbers=False,
+    )
     axes.grid(visible=False, axis="y")
     axes.set_yticks(rows, [_label(recall) for recall in recalls])
     axes.invert_yaxis()
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, labelcolor=INK)
 
 
-def _begin_at_zero(axes: Axes, values: NDArray[np.number]) -> None:
-    """Make the vertical axis show all of these, and 0."""
+def _scale_from_zero(axes: Axes, values: NDArray[np.number]) -> None:
+    """Make the vertical axis start at 0 and contain all values."""
     axes.set_ylim(0, 1.08 * float(values.max()) or 1)
 
 
 def _label(recall: Recall) -> str:
-    said = f"{recall.turn.speaker}: {recall.text}" if recall.turn.speaker else recall.text
-    return plain(said, 44, lines=2)
+    text = f"{recall.turn.speaker}: {recall.text}" if recall.turn.speaker else recall.text
+    return drawable_text(text, 44, lines=2)

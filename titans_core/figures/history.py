@@ -1,10 +1,10 @@
-"""What happened in a memory, turn by turn: its log, replayed into new weights. The memory itself is not touched.
+"""The history of a memory, turn by turn: its log is replayed into new weights. The memory itself is not changed.
 
-Three memories are replayed side by side, for no single one shows everything:
+The log is replayed into four memories at once, because no single memory shows everything:
 
-* least squares, the memory's own choices, with codes as values, so that its weights W = P·Y have a norm;
-* a first-order memory with momentum, the preset `titans`, for past surprise and for the updates;
-* least squares with everything kept, and with decay, for the effect of forgetting.
+* least squares with the memory's own choices, and with codes as values, so that its weights W = P·Y have a norm;
+* a first-order memory with momentum, by default the preset `titans`, for past surprise and for the updates;
+* least squares that keeps everything, and least squares with decay, for the effect of forgetting.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from titans_core._utils.progress import progress_bar
 from titans_core.errors import InvalidQueryError, InvalidSpecError
-from titans_core.figures.probes import CODES, LeastSquaresProbe, MomentumProbe, RetentionProbe, TurnKeys, mean
+from titans_core.figures.probes import CODE_SIZE, LeastSquaresProbe, MomentumProbe, RetentionProbe, TurnKeys, mean
 from titans_core.neural import PRESETS, Decay, Keep, LeastSquares, MemorySpec
 from titans_core.storage import TurnLog
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstOrder:
-    """A memory with momentum, over n turns; it begins empty at the first of them.
+    """A memory with momentum over n turns; it is empty before the first turn.
 
     Attributes:
-        surprise: float64 (n,), at least 0; momentary surprise, the mean over a turn's tokens (1: all of it was new).
-        past: float64 (n,), at least 0; past surprise, likewise (see `neural.Surprise`).
-        weights: float64 (n,), the norm of all weights after the turn.
-        momentum: float64 (n,), the norm of the momentum after the turn.
-        updates: float64 (n, 48), the norm of what the turn changed in each band of rows, first layer first.
-        layers: how many layers share the bands.
+        surprise: Momentary surprise, the mean over a turn's tokens, float64 (n,), at least 0; 1 is entirely new.
+        past: Past surprise, the mean over a turn's tokens, float64 (n,), at least 0; see `neural.Surprise`.
+        weights: Norm of all weights after the turn, float64 (n,).
+        momentum: Norm of the momentum after the turn, float64 (n,).
+        updates: Norm of the change that the turn made in each band of rows, float64 (n, 48), first layer first.
+        layers: Number of layers; each has the same number of bands.
     """
 
     surprise: NDArray[np.float64]
@@ -52,17 +52,17 @@ class FirstOrder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forgetting:
-    """What is left of n turns at the end, in two memories that begin empty at the first of them.
+    """How much of n turns remains at the end, in two memories that are empty before the first turn.
 
     A turn's answer is ⟨W k̄, code⟩, with its own mean key k̄ and its own code.
 
     Attributes:
-        ages: int64 (n,), the turns learned after each turn, n − 1 to 0.
-        writes: int64 (n,), the writes after it, one for each of their passages.
-        kept: float64 (n,), the answer at the end against the one right after writing, 1 if nothing is lost; without
-            decay. NaN for a turn without tokens, or whose own answer was lost in the noise of the codes at once.
-        decayed: float64 (n,), the same with decay.
-        forget: the share of what it knows that the second memory forgets at each write, in [0, 1].
+        ages: Number of turns learned after each turn, n − 1 to 0, int64 (n,).
+        writes: Number of writes after each turn, int64 (n,); each later passage is one write.
+        kept: Answer at the end divided by the answer right after writing, without decay, float64 (n,); 1 if nothing is
+            lost. NaN for a turn without tokens, and for a turn whose first answer was lost in the noise of the codes.
+        decayed: Same quotient with decay, float64 (n,).
+        forget: Share of its knowledge that the memory with decay forgets at each write, in [0, 1].
     """
 
     ages: NDArray[np.int64]
@@ -77,21 +77,22 @@ class History:
     """The last n turns of a memory, in order.
 
     Attributes:
-        positions: int64 (n,), in the log.
-        numbers: int64 (n,), counted from the memory's first turn, which is 1.
-        speakers: who said them.
-        tokens: int64 (n,), the token keys of each turn.
-        token_surprise: float64 (Σ tokens,), momentary surprise of every token, in (0, 1].
-        surprise: float64 (n,), its mean over a turn; NaN for a turn without tokens.
-        relative: float64 (n,), against what was usual then: 1 is as always; NaN without tokens.
-        learned: float64 (n,), the share of a turn's tokens that were written, in [0, 1]. The surprise gate decides
-            for each passage.
-        repeated: bool (n,), whether the turn was left out because it repeats an earlier one.
-        gate: the relative surprise below which nothing is learned; 0 learns everything.
-        fullness: float64 (n,), after the turn, in [0, 1].
-        norm: float64 (n,), ‖W‖ (Frobenius) after the turn.
-        first_order: the memory with momentum.
-        forgetting: the effect of forgetting.
+        positions: Position of each turn in the log, int64 (n,).
+        numbers: Number of each turn, int64 (n,); the memory's first turn is 1.
+        speakers: Speaker of each turn; None without a speaker.
+        tokens: Number of token keys of each turn, int64 (n,).
+        token_surprise: Momentary surprise of every token, float64 (Σ tokens,), in (0, 1].
+        surprise: Mean momentary surprise of each turn, float64 (n,); NaN for a turn without tokens.
+        relative: Mean surprise divided by the usual surprise at that time, float64 (n,); 1 is as usual, NaN without
+            tokens.
+        learned: Share of each turn's tokens that were written, float64 (n,), in [0, 1]. The surprise gate decides for
+            each passage.
+        repeated: Whether the turn was left out because it repeats an earlier one, bool (n,).
+        gate: Relative surprise below which nothing is learned; 0 learns everything.
+        fullness: Fullness of the memory after the turn, float64 (n,), in [0, 1].
+        norm: ‖W‖ (Frobenius) after the turn, float64 (n,).
+        first_order: Measurements of the memory with momentum.
+        forgetting: Measurements of the effect of forgetting.
     """
 
     positions: NDArray[np.int64]
@@ -123,60 +124,70 @@ def replay(
     forget: float = 0.01,
     progress: Progress = False,
 ) -> History:
-    """Replay a memory's log, and look at its last turns.
+    """Replay a memory's log, and measure its last turns.
 
-    This costs about 2 milliseconds a token. The turns before the last ones are learned too, since surprise depends on
-    all that came before, but not looked at: about a millisecond a turn. Rehearsals of a consolidation are left out.
+    A measured turn costs about 2 milliseconds for each token. The turns before are learned too, because surprise
+    depends on everything before it, but they are not measured: about 1 millisecond for each turn. The rehearsals of a
+    consolidation are left out.
 
     Args:
-        log: the log, or its records with their keys, in order.
-        spec: the memory's choices, a least-squares memory; its `values` do not matter.
-        last: how many turns to look at, at least 1.
-        repeats: positions of turns that the memory did not learn because they repeat an earlier one.
-        first_order: the memory with momentum; None for the preset `titans`.
-        forget: of `Forgetting`.
+        log: The log, or its records with their keys, in order.
+        spec: Choices of the memory, which must be a least-squares memory; its `values` do not matter.
+        last: Number of turns to measure, at least 1.
+        repeats: Positions of turns that the memory did not learn because they repeat an earlier one.
+        first_order: Choices of the memory with momentum; None for the preset `titans`.
+        forget: Share that the memory with decay forgets at each write, in [0, 1].
         progress: True for a progress bar, or a function that is called with (done, total) after each turn.
 
+    Returns:
+        The history of the last turns.
+
     Raises:
-        InvalidSpecError: the spec is not a least-squares memory, or `forget` is out of range.
+        InvalidSpecError: `spec` is not a least-squares memory, `first_order` is one, or `forget` is out of range.
         InvalidQueryError: `last` is below 1.
     """
     first_order = PRESETS["titans"](spec.dim, spec.dim) if first_order is None else first_order
     if not isinstance(spec.optimizer, LeastSquares) or isinstance(first_order.optimizer, LeastSquares):
-        raise InvalidSpecError(f"A history follows one least-squares memory and one other; got {spec}, {first_order}.")
+        raise InvalidSpecError(
+            "`spec` must be a least-squares memory, and `first_order` must be another kind of memory; "
+            f"got {spec} and {first_order}."
+        )
     if last < 1:
-        raise InvalidQueryError(f"A history shows 1 turn at least; got last={last}.")
+        raise InvalidQueryError(f"`last` must be at least 1; got {last}.")
     records = list(log.records(after=0, keys=True)) if isinstance(log, TurnLog) else list(log)
-    probe, mover = LeastSquaresProbe(replace(spec, values=CODES)), MomentumProbe(first_order)
-    ungated = replace(spec, values=CODES, gate=0.0)
-    kept = RetentionProbe(replace(ungated, retention=Keep()))
-    decayed = RetentionProbe(replace(ungated, retention=Decay(forget)))
+    least_squares = LeastSquaresProbe(replace(spec, values=CODE_SIZE))
+    momentum = MomentumProbe(first_order)
+    ungated = replace(spec, values=CODE_SIZE, gate=0.0)
+    keeping = RetentionProbe(replace(ungated, retention=Keep()))
+    decaying = RetentionProbe(replace(ungated, retention=Decay(forget)))
     with progress_bar(progress, unit="turn", description="replaying") as advance:
         for number, record in enumerate(records, 1):
-            turn = TurnKeys.of(record, spec.dim)
-            shown_later = number > len(records) - last
-            probe.learn(turn, repeated=record.position in repeats, look=shown_later)
-            if shown_later:
-                for follower in (mover, kept, decayed):
-                    follower.learn(turn)
+            turn = TurnKeys.from_record(record, spec.dim)
+            is_shown = number > len(records) - last
+            least_squares.learn(turn, repeated=record.position in repeats, record=is_shown)
+            if is_shown:
+                for probe in (momentum, keeping, decaying):
+                    probe.learn(turn)
             advance(number, len(records))
     shown = records[-last:]
     positions = np.array([record.position for record in shown], np.int64)
-    surprise, past, weights, momentum = np.array(mover.rows).reshape(-1, 4).T
-    updates = np.array(mover.updates).reshape(len(shown), mover.bands)
+    surprise, past, weight_norm, momentum_norm = np.array(momentum.rows).reshape(-1, 4).T
+    updates = np.array(momentum.updates).reshape(len(shown), momentum.bands)
     return History(
         positions=positions,
         numbers=np.arange(len(records) - len(shown), len(records), dtype=np.int64) + 1,
         speakers=tuple(record.speaker for record in shown),
-        tokens=np.array([len(tokens) for tokens in probe.tokens], np.int64),
-        token_surprise=np.concatenate([np.zeros(0), *probe.tokens]),
-        surprise=np.array([mean(tokens) for tokens in probe.tokens]),
-        relative=np.array(probe.relative),
-        learned=np.array(probe.learned),
+        tokens=np.array([len(tokens) for tokens in least_squares.tokens], np.int64),
+        token_surprise=np.concatenate([np.zeros(0), *least_squares.tokens]),
+        surprise=np.array([mean(tokens) for tokens in least_squares.tokens]),
+        relative=np.array(least_squares.relative),
+        learned=np.array(least_squares.learned),
         repeated=np.isin(positions, list(repeats)),
         gate=spec.gate,
-        fullness=np.array(probe.fullness),
-        norm=np.array(probe.norm),
-        first_order=FirstOrder(surprise, past, weights, momentum, updates, mover.layers),
-        forgetting=Forgetting(np.arange(len(shown))[::-1], decayed.writes(), kept.left(), decayed.left(), forget),
+        fullness=np.array(least_squares.fullness),
+        norm=np.array(least_squares.norm),
+        first_order=FirstOrder(surprise, past, weight_norm, momentum_norm, updates, momentum.layers),
+        forgetting=Forgetting(
+            np.arange(len(shown))[::-1], decaying.later_writes(), keeping.remaining(), decaying.remaining(), forget
+        ),
     )

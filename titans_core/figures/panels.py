@@ -1,4 +1,4 @@
-"""The panels that more than one picture shows, and what their titles count."""
+"""Panels that several pictures share, and the numbers in the pictures' titles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from titans_core.errors import InvalidQueryError
-from titans_core.figures.style import BLUE, GREEN, PURPLE, SKY, VERMILLION, add_legend, dress
+from titans_core.figures.style import BLUE, GREEN, PURPLE, SKY, VERMILLION, add_legend, label_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,13 @@ TURNS = "turn (number in the memory)"
 
 
 def draw_surprise(axes: Axes, history: History, title: str = "") -> None:
-    """Momentary surprise: of each turn, its running median, and the middle 80 % of the tokens."""
+    """Draw the momentary surprise of each turn, its running median, and the middle 80 % of the tokens.
+
+    Args:
+        axes: Axes to draw on.
+        history: The history to show; it must have a turn with tokens.
+        title: Title of the panel.
+    """
     ends = np.cumsum(history.tokens)
     tokens = [history.token_surprise[end - count : end] for end, count in zip(ends, history.tokens, strict=True)]
     low, high = (np.array([quantile(turn, share) for turn in tokens]) for share in (0.1, 0.9))
@@ -28,18 +34,24 @@ def draw_surprise(axes: Axes, history: History, title: str = "") -> None:
     axes.plot(history.numbers, history.surprise, ".", color=SKY, markersize=4, label="turn")
     axes.plot(history.numbers, running_median(history.surprise), color=BLUE, linewidth=2, label="running median")
     axes.set_ylim(0, 1.03)
-    dress(axes, title=title, x=TURNS, y="surprise\n(share not yet learned)")
+    label_axes(axes, title=title, x=TURNS, y="surprise\n(share not yet learned)")
     add_legend(axes)
 
 
 def draw_gate(axes: Axes, history: History, title: str = "") -> None:
-    """Relative surprise, and what the gate made of it."""
-    words = history.tokens > 0
+    """Draw the relative surprise of each turn, and what the surprise gate decided.
+
+    Args:
+        axes: Axes to draw on.
+        history: The history to show; it must have a turn with tokens.
+        title: Title of the panel; the gate's threshold is added to it.
+    """
+    has_words = history.tokens > 0
     groups = [
         ("learned", history.learned == 1, ".", BLUE),
-        ("in part", (history.learned > 0) & (history.learned < 1), "^", GREEN),
-        ("left out", words & (history.learned == 0) & ~history.repeated, "x", VERMILLION),
-        ("said before", words & history.repeated, "s", PURPLE),
+        ("partly learned", (history.learned > 0) & (history.learned < 1), "^", GREEN),
+        ("left out", has_words & (history.learned == 0) & ~history.repeated, "x", VERMILLION),
+        ("repeated", has_words & history.repeated, "s", PURPLE),
     ]
     for label, chosen, marker, colour in groups:
         if chosen.any():
@@ -48,36 +60,41 @@ def draw_gate(axes: Axes, history: History, title: str = "") -> None:
     if history.gate > 0:
         axes.axhline(history.gate, color=VERMILLION, linewidth=1.2, linestyle="--")
         title += f" at {history.gate:g}"
-    dress(axes, title=title, x=TURNS, y="relative surprise\n(1 is as usual)")
+    label_axes(axes, title=title, x=TURNS, y="relative surprise\n(1 is as usual)")
     add_legend(axes)
 
 
-def shown(history: History) -> str:
-    """Which turns a picture shows, in words."""
+def turn_range(history: History) -> str:
+    """Return a sentence that says which turns a picture shows."""
     first, last = history.numbers[[0, -1]]
     return f"Shown: turns {first:,} to {last:,}."
 
 
-def checked(history: History) -> History:
-    """The history, if there is something to draw.
+def require_words(history: History) -> None:
+    """Check that a history has something to draw.
 
     Raises:
-        InvalidQueryError: no turn of it has any tokens.
+        InvalidQueryError: No turn of the history has tokens.
     """
     if not history.tokens.any():
-        raise InvalidQueryError("This history holds no turn with words: memorize something first, then replay again.")
-    return history
+        raise InvalidQueryError("This history has no turn with words; memorize a turn with words, then replay again.")
 
 
-def begin_and_end(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Medians of the first and of the last tenth of the values that are numbers; NaN without any."""
+def first_and_last_median(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the medians of the first and of the last tenth of values; NaN is ignored, and returned without values."""
     known = values[np.isfinite(values)]
     tenth = math.ceil(len(known) / 10)
     return quantile(known[:tenth], 0.5), quantile(known[len(known) - tenth :], 0.5)
 
 
-def change(before: float, after: float, digits: int = 2) -> str:
-    """How a number moved, in words: it falls, rises or stays."""
+def describe_change(before: float, after: float, digits: int = 2) -> str:
+    """Say in words how a number changed: it falls, rises or stays.
+
+    Args:
+        before: Number at the start.
+        after: Number at the end.
+        digits: Digits after the decimal point.
+    """
     first, second = f"{before:.{digits}f}", f"{after:.{digits}f}"
     if first == second:
         return f"stays at {first}"
@@ -85,7 +102,11 @@ def change(before: float, after: float, digits: int = 2) -> str:
 
 
 def running_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The median of each value and as many before as after it, 25 at most; NaN is left out, and NaN at the ends."""
+    """Compute the median of a window around each value.
+
+    The window has the value itself and equally many values before and after it, 25 in all at most. NaN values are
+    ignored. Where the window would leave the array, at both ends, the result is NaN.
+    """
     reach = min(12, len(values) // 10)
     medians = np.full(len(values), math.nan)
     for place in range(reach, len(values) - reach):
@@ -94,6 +115,11 @@ def running_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def quantile(values: NDArray[np.float64], share: float) -> float:
-    """Of the values that are numbers; NaN without any."""
+    """Return the quantile of the values that are not NaN; NaN without values.
+
+    Args:
+        values: The values, (n,).
+        share: Share of the values below the quantile, in [0, 1].
+    """
     known = values[np.isfinite(values)]
     return float(np.quantile(known, share)) if len(known) else math.nan

@@ -1,4 +1,4 @@
-"""The memories that a history follows: each learns turn by turn, and notes what happens in it."""
+"""Probes: memories that learn a log turn by turn, and record measurements of themselves for a history."""
 
 from __future__ import annotations
 
@@ -18,54 +18,63 @@ if TYPE_CHECKING:
 
     from titans_core.storage import TurnRecord
 
-CODES = 512
-"""Numbers of a code, the value of the least-squares memories."""
+CODE_SIZE = 512
+"""Length of an address code, which is the value that a least-squares memory learns."""
 
 BANDS = 48
-"""Bands of rows that a first-order memory's updates are shown in, the same number for each layer."""
+"""Number of bands of rows, over all layers, for which the updates of a first-order memory are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnKeys:
-    """One turn as a memory learns it.
+    """The keys of one turn, as a memory learns them.
 
     Attributes:
-        position: in the log.
-        passages: float32 (t, d), the keys of each passage that has any.
+        position: Position of the turn in the log.
+        passages: Keys of each passage that has keys, float32 (t, d).
     """
 
     position: int
     passages: list[Tensor]
 
     @classmethod
-    def of(cls, record: TurnRecord, dim: int) -> TurnKeys:
-        """The decoded keys of a record."""
-        packed = [passage.keys for passage in record.passages if passage.keys]
-        return cls(record.position, [torch.from_numpy(decode_keys(keys, dim)) for keys in packed])
+    def from_record(cls, record: TurnRecord, dim: int) -> TurnKeys:
+        """Decode the keys of a record.
+
+        Args:
+            record: Record of the turn, with its keys.
+            dim: Length d of a key.
+        """
+        encoded = [passage.keys for passage in record.passages if passage.keys]
+        return cls(record.position, [torch.from_numpy(decode_keys(keys, dim)) for keys in encoded])
 
     @property
     def tokens(self) -> int:
-        """How many keys there are."""
+        """Number of keys of the turn."""
         return sum(len(keys) for keys in self.passages)
 
     def code(self, size: int) -> Tensor:
-        """The turn's address, (1, size)."""
+        """Return the address code of the turn, (1, size)."""
         return address_codes([self.position], size)
 
 
 class LeastSquaresProbe:
-    """The memory itself: learns as `TitansMemory` does, passage by passage.
+    """A copy of the replayed memory: it learns as `TitansMemory` does, passage by passage.
 
     Attributes:
-        tokens: for each turn looked at the momentary surprise of its tokens, float64 (t,).
-        relative: its mean surprise against what was usual; NaN without tokens.
-        learned: the share of its tokens that were written.
-        fullness: after it.
-        norm: ‖W‖ after it.
+        tokens: For each recorded turn, the momentary surprise of its tokens, float64 (t,).
+        relative: For each recorded turn, its mean relative surprise; NaN without tokens.
+        learned: For each recorded turn, the share of its tokens that were written.
+        fullness: For each recorded turn, the fullness of the memory after it.
+        norm: For each recorded turn, ‖W‖ after it.
     """
 
     def __init__(self, spec: MemorySpec) -> None:
-        """A memory that has learned nothing, of a least-squares spec with `CODES` values."""
+        """Make an empty memory.
+
+        Args:
+            spec: A least-squares spec with `values=CODE_SIZE`.
+        """
         self._spec = spec
         self._state = MemoryState.initial(spec)
         self.tokens: list[NDArray[np.float64]] = []
@@ -74,16 +83,16 @@ class LeastSquaresProbe:
         self.fullness: list[float] = []
         self.norm: list[float] = []
 
-    def learn(self, turn: TurnKeys, *, repeated: bool, look: bool) -> None:
+    def learn(self, turn: TurnKeys, *, repeated: bool, record: bool) -> None:
         """Learn the next turn.
 
         Args:
-            turn: the turn.
-            repeated: whether it only surprises, and is not written.
-            look: whether to note what it was like.
+            turn: The turn.
+            repeated: Whether the turn repeats an earlier one; then its surprise is measured, but it is not written.
+            record: Whether to record measurements of the turn.
         """
         surprises, relatives, written = [np.zeros(0)], [np.zeros(0)], 0
-        code = turn.code(CODES).double()
+        code = turn.code(CODE_SIZE).double()
         for keys in turn.passages:
             usual = SurpriseMetric.of(self._state.usual)
             after, surprised = write(self._spec, self._state, keys.double(), code.expand(len(keys), -1))
@@ -92,32 +101,37 @@ class LeastSquaresProbe:
             if not repeated:
                 self._state = after
                 written += len(keys) * usual.opens(self._spec.gate, surprised.momentary)
-        if look:
+        if record:
             self.tokens.append(np.concatenate(surprises))
             self.relative.append(mean(np.concatenate(relatives)))
             self.learned.append(written / max(turn.tokens, 1))
             self.fullness.append(fullness(self._spec, self._state))
-            # In float32, since this product is most of the work of looking.
+            # float32, because this product takes most of the time of a recorded turn.
             self.norm.append(float((self._state.inverse.float() @ self._state.weights[0].float()).norm()))
 
 
 class MomentumProbe:
-    """A first-order memory, whose weights move by momentum.
+    """A first-order memory, by default one with momentum.
 
     Attributes:
-        rows: for each turn its mean momentary and past surprise, and the norms of weights and momentum after it.
-        updates: for each turn the norm of what it changed in each band.
-        layers: how many layers share the bands.
-        bands: how many bands there are in all.
+        rows: For each turn, its mean momentary surprise, its mean past surprise, and the norms of the weights and of
+            the momentum after it.
+        updates: For each turn, the norm of the change that it made in each band.
+        layers: Number of layers; each has the same number of bands.
+        bands: Number of bands of all layers together.
     """
 
     def __init__(self, spec: MemorySpec) -> None:
-        """A memory that has learned nothing."""
+        """Make an empty memory.
+
+        Args:
+            spec: A spec of any first-order memory.
+        """
         self._spec = spec
         self._state = MemoryState.initial(spec)
-        # Layer normalisation answers at length √v: only values of that length can be learned.
-        shape = spec.architecture
-        self._length = spec.values**0.5 if isinstance(shape, MLP) and shape.norm else 1.0
+        # Layer normalisation gives answers of length √v, so only values of that length can be learned.
+        architecture = spec.architecture
+        self._length = spec.values**0.5 if isinstance(architecture, MLP) and architecture.norm else 1.0
         self.layers = len(self._state.weights)
         self.bands = BANDS // self.layers * self.layers
         self.rows: list[tuple[float, float, float, float]] = []
@@ -144,46 +158,53 @@ class MomentumProbe:
 
 
 class RetentionProbe:
-    """A memory that is asked for each turn twice: when the turn was written, and at the end."""
+    """A memory that is asked for each turn twice: right after the turn is written, and at the end."""
 
     def __init__(self, spec: MemorySpec) -> None:
-        """A memory that has learned nothing, of a least-squares spec with `CODES` values."""
+        """Make an empty memory.
+
+        Args:
+            spec: A least-squares spec with `values=CODE_SIZE`.
+        """
         self._spec = spec
         self._state = MemoryState.initial(spec)
         self._keys: list[Tensor] = [torch.zeros(0, spec.dim).double()]
-        self._codes: list[Tensor] = [torch.zeros(0, CODES).double()]
+        self._codes: list[Tensor] = [torch.zeros(0, CODE_SIZE).double()]
         self._first: list[Tensor] = [torch.zeros(0).double()]
-        self._written: list[int] = []
+        self._writes_at_turn: list[int] = []
 
     def learn(self, turn: TurnKeys) -> None:
         """Learn the next turn."""
-        code = turn.code(CODES).double()
+        code = turn.code(CODE_SIZE).double()
         for keys in turn.passages:
             self._state, _ = write(self._spec, self._state, keys.double(), code.expand(len(keys), -1))
         key = torch.cat([torch.zeros(0, self._spec.dim), *turn.passages]).double().mean(0, keepdim=True)
         self._keys.append(key)
         self._codes.append(code)
         self._first.append(self._answers(key, code))
-        self._written.append(self._state.updates)
+        self._writes_at_turn.append(self._state.updates)
 
-    def writes(self) -> NDArray[np.int64]:
-        """For each turn the writes since, (n,)."""
-        return self._state.updates - np.array(self._written, np.int64)
+    def later_writes(self) -> NDArray[np.int64]:
+        """Return the number of writes after each turn, (n,)."""
+        return self._state.updates - np.array(self._writes_at_turn, np.int64)
 
-    def left(self) -> NDArray[np.float64]:
-        """For each turn the answer now against the first, (n,); NaN where the first was nothing."""
+    def remaining(self) -> NDArray[np.float64]:
+        """Return the present answer divided by the first answer for each turn, (n,).
+
+        A turn whose first answer was not above 0 has NaN.
+        """
         first = torch.cat(self._first)
         now = self._answers(torch.cat(self._keys), torch.cat(self._codes))
         share: NDArray[np.float64] = torch.where(first > 0, now / first, torch.nan).numpy()
         return share
 
     def _answers(self, keys: Tensor, codes: Tensor) -> Tensor:
-        """⟨W k, code⟩ for each key, (n,)."""
+        """Return ⟨W k, code⟩ for each key, (n,)."""
         return (read(self._spec, self._state, keys) * codes).sum(-1)
 
 
 def mean(values: NDArray[np.float64]) -> float:
-    """The mean; NaN of nothing."""
+    """Return the mean of the values; NaN without values."""
     return float(values.mean()) if len(values) else math.nan
 
 

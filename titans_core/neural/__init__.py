@@ -1,4 +1,7 @@
-"""The fast-weight memory: pure functions over (spec, state). Knows torch, and of the package only its errors."""
+"""The fast-weight neural memory: pure functions over a spec and a state, on torch alone.
+
+From the rest of this package it imports only the errors and the fork hook, so it works without `TitansMemory`.
+"""
 
 from titans_core.neural.architecture import MLP, Linear
 from titans_core.neural.bias import L2, Dot, Huber, Lp

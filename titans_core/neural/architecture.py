@@ -1,6 +1,6 @@
-"""The shape of a memory M: how a key becomes an answer.
+"""The architecture of a memory M: how it computes an answer from a key.
 
-Shapes: n = keys at once, d = length of a key, v = length of a value, h = width of a hidden layer.
+Shapes: n = number of keys, d = length of a key, v = length of a value, h = width of a hidden layer.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class Forward(NamedTuple):
-    """One pass through the memory, with what a gradient needs.
+    """The result of one forward pass, with the intermediate tensors that a gradient needs.
 
-    The gradient of a loss by the weights of layer l is Σ_t (∂ℓ_t/∂preactivations_l,t) ⊗ inputs_l,t: one outer
-    product for each key, so that no copy of the weights is made for each key.
+    The gradient of a loss by the weights of layer l is Σ_t (∂ℓ_t/∂preactivations_l,t) ⊗ inputs_l,t. This is one outer
+    product for each key, so no key needs its own copy of the weights.
 
     Attributes:
-        answers: (n, v).
-        inputs: for each layer what its weights multiply, (n, columns of the weights).
-        preactivations: for each layer the product, (n, rows of the weights).
+        answers: The memory's answers, (n, v).
+        inputs: For each layer, the tensor that its weights multiply, (n, columns of the weights).
+        preactivations: For each layer, the product of its input and its weights, (n, rows of the weights).
     """
 
     answers: Tensor
@@ -40,17 +40,42 @@ class Linear:
     """M(k) = W k, with W (v, d), zero at the start (Titans §3.1 for the linear case; DeltaNet, TTT-Linear)."""
 
     def shapes(self, dim: int, values: int) -> list[tuple[int, int]]:
-        """The layers' weights."""
+        """Return the shape of the weights of each layer.
+
+        Args:
+            dim: Length d of a key.
+            values: Length v of a value.
+
+        Returns:
+            One (rows, columns) pair: (v, d).
+        """
         return [(values, dim)]
 
     def initial(self, dim: int, values: int, generator: torch.Generator) -> list[Tensor]:
-        """The weights of a memory that has learned nothing, float64."""
+        """Return the weights of an empty memory.
+
+        Args:
+            dim: Length d of a key.
+            values: Length v of a value.
+            generator: Source of random numbers; not used, because a linear memory starts at zero.
+
+        Returns:
+            One float64 matrix of zeros, (v, d).
+        """
         del generator
         return [torch.zeros(shape, dtype=torch.float64) for shape in self.shapes(dim, values)]
 
     def forward(self, weights: Sequence[Tensor], keys: Tensor) -> Forward:
-        """The answers to keys (n, d)."""
-        answers = _product(keys, weights[0])
+        """Compute the answers to keys.
+
+        Args:
+            weights: One matrix for each layer, with the shapes that `shapes` returns.
+            keys: The keys, (n, d).
+
+        Returns:
+            The answers (n, v) and the intermediate tensors.
+        """
+        answers = _multiply(keys, weights[0])
         return Forward(answers, [keys], [answers])
 
 
@@ -59,11 +84,11 @@ class MLP:
     """Layers with GELU between them; by default M(x) = x + LN(W_1 σ(W_2 x)), the memory of MIRAS §5.3.
 
     Attributes:
-        depth: layers of weights, at least 2.
-        expansion: h / d, at least 1.
-        residual: adds the key to the answer; needs v = d.
-        norm: layer normalisation of the last layer's product, without weights of its own.
-        bias: a constant input to each layer. With neither residual nor norm this is `Linear–GELU–Linear`.
+        depth: Number of layers of weights, at least 2.
+        expansion: Ratio h / d, at least 1.
+        residual: Whether the key is added to the answer; this needs v = d.
+        norm: Whether the last layer's product is layer-normalised. The normalisation has no weights of its own.
+        bias: Whether each layer has a constant input. With neither residual nor norm this is `Linear–GELU–Linear`.
     """
 
     depth: int = 2
@@ -73,19 +98,44 @@ class MLP:
     bias: bool = False
 
     def shapes(self, dim: int, values: int) -> list[tuple[int, int]]:
-        """The layers' weights, from the key's side to the answer's; a bias is one more column."""
+        """Return the shape of the weights of each layer.
+
+        Args:
+            dim: Length d of a key.
+            values: Length v of a value.
+
+        Returns:
+            One (rows, columns) pair for each layer, the layer that reads the key first. A bias adds one column.
+        """
         widths = [dim, *[self.expansion * dim] * (self.depth - 1), values]
         return [(widths[layer + 1], widths[layer] + self.bias) for layer in range(self.depth)]
 
     def initial(self, dim: int, values: int, generator: torch.Generator) -> list[Tensor]:
-        """The weights of a memory that has learned nothing: normal, of variance 1 / columns; float64."""
+        """Return the weights of an empty memory.
+
+        Args:
+            dim: Length d of a key.
+            values: Length v of a value.
+            generator: Source of the random numbers.
+
+        Returns:
+            One float64 matrix for each layer, normally distributed with variance 1 / columns.
+        """
         return [
             torch.randn(shape, generator=generator, dtype=torch.float64) / math.sqrt(shape[1])
             for shape in self.shapes(dim, values)
         ]
 
     def forward(self, weights: Sequence[Tensor], keys: Tensor) -> Forward:
-        """The answers to keys (n, d)."""
+        """Compute the answers to keys.
+
+        Args:
+            weights: One matrix for each layer, with the shapes that `shapes` returns.
+            keys: The keys, (n, d).
+
+        Returns:
+            The answers (n, v) and the intermediate tensors.
+        """
         inputs, preactivations = [], []
         signal = keys
         for layer, matrix in enumerate(weights):
@@ -94,14 +144,14 @@ class MLP:
             if self.bias:
                 signal = torch.cat([signal, torch.ones_like(signal[:, :1])], dim=1)
             inputs.append(signal)
-            signal = _product(signal, matrix)
+            signal = _multiply(signal, matrix)
             preactivations.append(signal)
         answers = functional.layer_norm(signal, signal.shape[-1:]) if self.norm else signal
         return Forward(keys + answers if self.residual else answers, inputs, preactivations)
 
 
-def _product(signal: Tensor, matrix: Tensor) -> Tensor:
-    """A layer's product, as a place where `torch.autograd.grad` can be asked for the gradient."""
+def _multiply(signal: Tensor, matrix: Tensor) -> Tensor:
+    """Return a layer's product as a tensor for which `torch.autograd.grad` can compute the gradient."""
     product = signal @ matrix.T
     if torch.is_grad_enabled() and not product.requires_grad:
         product.requires_grad_()

@@ -1,8 +1,8 @@
-"""The delta rule of a linear memory, exactly and in parallel: DeltaNet and Gated DeltaNet.
+"""The delta rule of a linear memory, exact and in parallel: DeltaNet and Gated DeltaNet.
 
-With gradients at every token's own weights the errors e_t of a block depend on each other only through a lower
-triangle, so that one triangular solve gives them all (the UT transform, arXiv 2406.06484, Eq. 10–11; with decay, Gated
-DeltaNet). Shapes: b = tokens of a block, d = length of a key, v = length of a value; W (v, d).
+Each gradient is taken at its own token's weights. Then each error e_t of a block depends only on the errors before it,
+so one triangular solve gives all errors (the UT transform, arXiv 2406.06484, Eq. 10–11; with decay, Gated DeltaNet).
+Shapes: b = tokens of a block, d = length of a key, v = length of a value; W (v, d).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from titans_core.neural.state import MemoryState
 
 BLOCK = 64
-"""Tokens that are solved together."""
+"""Number of tokens that one triangular solve covers."""
 
 
 def is_delta_rule(spec: MemorySpec) -> bool:
-    """Whether a spec is a linear memory that learns each token by plain gradient descent at its own weights."""
+    """Whether a spec is a linear memory that learns by plain gradient descent, each token at its own weights."""
     return (
         isinstance(spec.architecture, Linear)
         and isinstance(spec.bias, L2)
@@ -50,11 +50,14 @@ def write_delta(
     L_ti = g_t Γ_{i→t−1} β_i k_iᵀk_t for i < t and Γ_{i→t} = Π_{i<j≤t} (1 − α_j).
 
     Args:
-        spec: one that `is_delta_rule`.
-        state: the memory before.
-        keys: (n, d).
-        values: (n, v).
-        gates: of the n tokens.
+        spec: The memory's choices; `is_delta_rule` must be true for them.
+        state: The memory before the write.
+        keys: The keys, (n, d).
+        values: The values, (n, v).
+        gates: Gates of the n tokens.
+
+    Returns:
+        The memory after the write, and each token's surprise, measured at the weights before the token.
     """
     weights = state.weights[0]
     decayed = isinstance(spec.retention, Decay) and spec.retention.gradient == "decayed"
@@ -63,29 +66,29 @@ def write_delta(
         stop = min(start + BLOCK, len(keys))
         block, targets, gate = keys[start:stop], values[start:stop], gates.at(start, stop)
         kept = (1 - gate.forget).to(keys.dtype)
-        at = kept if decayed else torch.ones_like(kept)
-        fading = _fading(kept)  # [t, i] = Γ_{i→t}, with i = 0 for the state before the block
-        before = at * torch.cat([torch.ones_like(kept[:1]), fading[:-1, 0]])  # g_t Γ_{0→t−1}
+        gradient_decay = kept if decayed else torch.ones_like(kept)  # g_t
+        decay = _decay_products(kept)  # [t, i] = Γ_{i→t}, with i = 0 for the state before the block
+        before = gradient_decay * torch.cat([torch.ones_like(kept[:1]), decay[:-1, 0]])  # g_t Γ_{0→t−1}
         beta = (2 * gate.step).to(keys.dtype)
         # Γ_{i→t−1} for tokens i of the block, 0 on and above the diagonal.
-        earlier = torch.zeros_like(fading[:, 1:])
-        earlier[1:] = fading[:-1, 1:]
-        coupling = at[:, None] * earlier * (block @ block.T) * beta
+        earlier = torch.zeros_like(decay[:, 1:])
+        earlier[1:] = decay[:-1, 1:]
+        coupling = gradient_decay[:, None] * earlier * (block @ block.T) * beta  # L
         eye = torch.eye(len(block), dtype=keys.dtype)
         errors = torch.linalg.solve_triangular(
             eye + coupling, targets - before[:, None] * (block @ weights.T), upper=False, unitriangular=True
         )
         parts.append(residual_share(spec, targets - errors, block, targets))
-        weights = fading[-1, 0] * weights + ((fading[-1, 1:] * beta)[:, None] * errors).T @ block
+        weights = decay[-1, 0] * weights + ((decay[-1, 1:] * beta)[:, None] * errors).T @ block
     surprise = Surprise.joined([Surprise(part, torch.zeros_like(part)) for part in parts])
-    moved = replace(state, weights=(weights,), updates=state.updates + len(keys))
-    return moved, surprise
+    state = replace(state, weights=(weights,), updates=state.updates + len(keys))
+    return state, surprise
 
 
-def _fading(kept: Tensor) -> Tensor:
-    """Γ: (b, b + 1); row t, column i: the product of kept[i..t], 0 where i > t + 1 would look ahead.
+def _decay_products(kept: Tensor) -> Tensor:
+    """Return Γ, (b, b + 1): row t, column i is the product of kept[i..t], and 0 for i > t + 1, which is the future.
 
-    Column 0 fades what was there before the block; column i + 1 fades token i, by what comes after it.
+    Column 0 decays the weights from before the block. Column i + 1 decays token i by the tokens after it.
     """
     size = len(kept)
     rows = []

@@ -1,7 +1,7 @@
-"""The gates θ, η and α: how hard each token is written, how much past surprise stays, how much is forgotten.
+"""The gates θ, η and α: how strongly each token is written, how much past surprise stays, how much is forgotten.
 
-In the papers they are functions of the token, learned in the outer loop. With a frozen model there is no outer loop:
-here they are constants of the spec, or set by the rules below, by hand.
+In the papers the gates are functions of the token, learned in the outer loop. A frozen model has no outer loop, so here
+the gates are constants of the spec, or hand-made rules set them: the functions below.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """One entry for each of n tokens, float64.
+    """The gates of n tokens.
 
     Attributes:
-        step: θ, at least 0; 0 does not write the token (under a window it still stands in those of the next ones).
-        momentum: η in [0, 1].
-        forget: α in [0, 1].
+        step: θ for each token, float64 (n,), at least 0. A token with step 0 is not written; with a window above 1 it
+            still belongs to the windows of the next tokens.
+        momentum: η for each token, float64 (n,), in [0, 1].
+        forget: α for each token, float64 (n,), in [0, 1].
     """
 
     step: Tensor
@@ -37,7 +38,12 @@ class Gates:
 
     @classmethod
     def constant(cls, spec: MemorySpec, tokens: int) -> Gates:
-        """The spec's own numbers for each of so many tokens."""
+        """Make gates that have the spec's constants for every token.
+
+        Args:
+            spec: The memory's choices.
+            tokens: Number n of tokens.
+        """
         return cls(
             *(
                 torch.full((tokens,), value, dtype=torch.float64)
@@ -46,10 +52,13 @@ class Gates:
         )
 
     def checked(self, tokens: int) -> Gates:
-        """These gates, if they fit so many tokens.
+        """Return these gates after a check of their length and range.
+
+        Args:
+            tokens: Number of tokens that the gates must fit.
 
         Raises:
-            InvalidSpecError: a gate has another length, or leaves its range.
+            InvalidSpecError: A gate has another length, or a number outside its range.
         """
         for name, gate, high in (("step", self.step, None), ("momentum", self.momentum, 1), ("forget", self.forget, 1)):
             fits = gate.shape == (tokens,) and bool((gate >= 0).all()) and (high is None or bool((gate <= high).all()))
@@ -59,20 +68,24 @@ class Gates:
         return self
 
     def at(self, start: int, stop: int) -> Gates:
-        """The gates of tokens start to stop."""
+        """Return the gates of the tokens from `start` up to, but not including, `stop`."""
         return Gates(self.step[start:stop], self.momentum[start:stop], self.forget[start:stop])
 
 
 def follow_surprise(gates: Gates, surprise: Tensor, usual: float, limit: float = 2.0) -> Gates:
-    """Data-dependent step: θ_t times how surprising the token is against what is usual, at most `limit` times.
+    """Make the step depend on surprise: θ_t is multiplied by the token's surprise divided by the usual surprise.
 
-    The limit is there because a memory that writes surprises hardest writes an attacker's inventions hardest.
+    The factor has a limit, because an attacker's inventions are surprising too: without a limit the memory would write
+    them most strongly.
 
     Args:
-        gates: for n tokens.
-        surprise: (n,), of `surprise`.
-        usual: what tokens of this memory surprise on the whole (`SurpriseMetric.usual`); 0 leaves all as it is.
-        limit: at least 1.
+        gates: Gates of n tokens.
+        surprise: Momentary surprise of the tokens, (n,), as `surprise` returns it.
+        usual: Usual surprise of this memory's tokens (`SurpriseMetric.usual`); 0 leaves the gates unchanged.
+        limit: Largest factor, at least 1.
+
+    Returns:
+        The gates with the new θ.
     """
     if usual <= 0:
         return gates
@@ -80,27 +93,44 @@ def follow_surprise(gates: Gates, surprise: Tensor, usual: float, limit: float =
 
 
 def begin_session(gates: Gates) -> Gates:
-    """Momentum reset: η = 0 for the first token, so that no surprise of another conversation lingers (Titans §3.1)."""
+    """Reset the momentum: η = 0 for the first token (Titans §3.1).
+
+    Then the past surprise of an earlier session has no effect on this one.
+
+    Args:
+        gates: Gates of the first n tokens of a session.
+
+    Returns:
+        The gates with the new η.
+    """
     momentum = gates.momentum.clone()
     momentum[:1] = 0
     return replace(gates, momentum=momentum)
 
 
 def follow_fullness(gates: Gates, fullness: float) -> Gates:
-    """Retention that adapts: α_t times how full the memory is, so that an empty one forgets nothing.
+    """Make forgetting depend on fullness: α_t is multiplied by it, so that an empty memory forgets nothing.
 
     Args:
-        gates: for n tokens.
-        fullness: in [0, 1], see `fullness`.
+        gates: Gates of n tokens.
+        fullness: Fullness of the memory, in [0, 1]; see the function `fullness`.
+
+    Returns:
+        The gates with the new α.
     """
     return replace(gates, forget=gates.forget * fullness)
 
 
 def fullness(spec: MemorySpec, state: MemoryState) -> float:
-    """How much of the memory is taken, in [0, 1].
+    """Return how much of the memory's capacity is used, in [0, 1].
 
-    Of a least-squares memory the share of the directions of a key that it has learned, tr(I − λP) / d (its degrees
-    of freedom). Of the others the number of tokens against the rows that their narrowest layer can tell apart.
+    For a least-squares memory this is the share of the directions of a key that it has learned, tr(I − λP) / d (its
+    degrees of freedom). For other memories it is the number of tokens, divided by the number of keys that the narrowest
+    layer can tell apart.
+
+    Args:
+        spec: The memory's choices.
+        state: The memory's state.
     """
     if isinstance(spec.optimizer, LeastSquares):
         return max(0.0, float(1 - spec.optimizer.ridge * state.inverse.diagonal().mean()))

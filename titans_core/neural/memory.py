@@ -1,4 +1,4 @@
-"""The neural memory as one object, for prototypes: a spec, a state, and the functions between them."""
+"""The neural memory as one object, for prototypes: a spec, a state, and the functions that use them."""
 
 from __future__ import annotations
 
@@ -19,52 +19,90 @@ if TYPE_CHECKING:
 
 
 class NeuralMemory:
-    """Fast weights that learn key–value pairs while they are used.
+    """A memory with fast weights, which learns key–value pairs while it is used.
+
+    Attributes:
+        spec: The memory's choices.
+        state: The memory's current state.
 
     Example:
+        ```python
         memory = NeuralMemory(PRESETS["titans"](384, 384))
         memory.write(keys, values)
         memory.read(keys)
-
-    Attributes:
-        spec: the memory's choices.
-        state: what it has learned.
+        ```
     """
 
     state: MemoryState
 
     def __init__(self, spec: MemorySpec, *, dtype: torch.dtype | None = None) -> None:
-        """A memory that has learned nothing; `dtype` as in `MemoryState.initial`."""
+        """Make an empty memory.
+
+        Args:
+            spec: The memory's choices.
+            dtype: Type of the numbers, as in `MemoryState.initial`.
+        """
         self.spec = spec
         self._dtype = dtype
         self.reset()
 
     def write(self, keys: Tensor, values: Tensor | None = None, gates: Gates | None = None) -> Surprise:
-        """Learn pairs (see `write`), and return their surprise."""
+        """Learn key–value pairs.
+
+        Args:
+            keys: The keys, (n, d).
+            values: The values, (n, v); None as in the function `write`.
+            gates: Gates of the n tokens; None for the spec's constants.
+
+        Returns:
+            The surprise of each token.
+
+        Raises:
+            InvalidSpecError: The shapes do not fit the spec, or a gate is out of range.
+        """
         self.state, surprised = write(self.spec, self.state, keys, values, gates)
         return surprised
 
     def read(self, keys: Tensor) -> Tensor:
-        """What the memory answers to keys (n, d): (n, v)."""
+        """Return the memory's answers (n, v) to keys (n, d)."""
         return read(self.spec, self.state, keys)
 
     def surprise(self, keys: Tensor, values: Tensor | None = None) -> Tensor:
-        """How much pairs would surprise it, float64 (n,); learns nothing."""
+        """Measure how surprising pairs would be, without learning them.
+
+        Args:
+            keys: The keys, (n, d).
+            values: The values, (n, v); None as in the function `surprise`.
+
+        Returns:
+            The momentary surprise of each pair, float64 (n,).
+        """
         return surprise(self.spec, self.state, keys, values)
 
     def reset(self) -> None:
-        """Forget everything: the bytes of the state are those of a new memory."""
+        """Forget everything: the state then has the same bytes as that of a new memory."""
         self.state = MemoryState.initial(self.spec, self._dtype)
 
     def save(self, path: str | Path, *, position: int = 0) -> None:
-        """Save the state as a safetensors file; `position` as in `dump_state`."""
+        """Save the state as a safetensors file.
+
+        Args:
+            path: Path of the file; an existing file is replaced.
+            position: Position in the log, as in `dump_state`.
+        """
         Path(path).write_bytes(dump_state(self.spec, self.state, position=position))
 
     def load(self, path: str | Path) -> int:
-        """Take a saved state, and return its position.
+        """Load a saved state.
+
+        Args:
+            path: Path of a file that `save` wrote.
+
+        Returns:
+            The position that was saved with the state.
 
         Raises:
-            CorruptStateError: the file is damaged, or of another spec; the memory stays as it was.
+            CorruptStateError: The file is damaged, or has the state of another spec; the memory stays unchanged.
         """
         self.state, position = load_state(self.spec, Path(path).read_bytes())
         return position

@@ -1,4 +1,4 @@
-"""The learning algorithm of the inner loop (MIRAS' fourth choice)."""
+"""The optimizer: the learning algorithm of the inner loop (the fourth choice of MIRAS)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class GradientDescent:
     """M_t = M_{t−1} − θ ∇ℓ(M_{t−1}; x_t) (Titans, Eq. 8).
 
     Attributes:
-        step: θ, above 0. A linear memory without decay needs 2θ‖k‖² < 2; with unit keys, θ ≤ ½ does not overshoot.
+        step: θ, above 0. A linear memory without decay needs 2θ‖k‖² < 2. With keys of unit length, a step of at most
+            ½ does not overshoot.
     """
 
     step: float = 0.5
@@ -24,11 +25,11 @@ class GradientDescent:
 
 @dataclass(frozen=True, slots=True)
 class Momentum:
-    """S_t = η S_{t−1} − θ ∇ℓ(M_{t−1}; x_t), past and momentary surprise (Titans, Eq. 10 and 14).
+    """S_t = η S_{t−1} − θ ∇ℓ(M_{t−1}; x_t), the sum of past and momentary surprise (Titans, Eq. 10 and 14).
 
     Attributes:
         step: θ, above 0.
-        momentum: η in [0, 1).
+        momentum: η, in [0, 1).
     """
 
     step: float = 0.1
@@ -40,11 +41,11 @@ class AdamW:
     """Adam with decoupled weight decay, one step for each chunk on the mean gradient of its tokens.
 
     Attributes:
-        rate: the step's length, above 0.
-        first: β₁ in [0, 1), of the running mean of gradients.
-        second: β₂ in [0, 1), of the running mean of their squares.
-        decay: in [0, 1); the share of the weights lost at each step, times `rate`.
-        epsilon: above 0; added to the root of the squares.
+        rate: Learning rate, above 0.
+        first: β₁, the decay of the running mean of the gradients, in [0, 1).
+        second: β₂, the decay of the running mean of the squared gradients, in [0, 1).
+        decay: Weight decay, in [0, 1): each step removes the share `rate` · `decay` of the weights.
+        epsilon: Number added to the root of the mean square, above 0.
     """
 
     rate: float = 1e-3
@@ -59,9 +60,9 @@ class Muon:
     """A step along the orthogonalised momentum, once for each chunk (ATLAS §3; S as in Titans, Eq. 14).
 
     Attributes:
-        step: θ, above 0; the length of the step in every direction.
-        momentum: η in [0, 1).
-        iterations: of Newton–Schulz, at least 1.
+        step: θ, the length of the step in every direction, above 0.
+        momentum: η, in [0, 1).
+        iterations: Number of Newton–Schulz iterations, at least 1.
     """
 
     step: float = 0.02
@@ -71,10 +72,10 @@ class Muon:
 
 @dataclass(frozen=True, slots=True)
 class LeastSquares:
-    """Recursive least squares: each write lands on the exact minimum of Σ ‖W k − v‖² + λ‖W‖² (see `least_squares`).
+    """Recursive least squares: each write finds the exact minimum of Σ ‖W k − v‖² + λ‖W‖² (see `least_squares`).
 
     Attributes:
-        ridge: λ, above 0; how strongly the weights are held at zero.
+        ridge: λ, above 0; a larger λ keeps the weights closer to zero.
     """
 
     ridge: float = 100.0
@@ -82,16 +83,19 @@ class LeastSquares:
 
 Optimizer = GradientDescent | Momentum | AdamW | Muon | LeastSquares
 
-# The quintic of Muon's published code: it pulls singular values into about [0.7, 1.2] within five iterations.
+# The quintic polynomial of Muon's published code. Five iterations bring singular values into about [0.7, 1.2].
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalised(matrix: Tensor, iterations: int) -> Tensor:
-    """The matrix with its singular values pulled towards 1 (Newton–Schulz; ATLAS §3), and √(rows/columns) if tall.
+def orthogonalise(matrix: Tensor, iterations: int) -> Tensor:
+    """Bring the singular values of a matrix near 1 (Newton–Schulz; ATLAS §3), or near √(r / c) for r > c.
 
     Args:
-        matrix: (r, c).
-        iterations: at least 1.
+        matrix: The matrix, (r, c).
+        iterations: Number of Newton–Schulz iterations, at least 1.
+
+    Returns:
+        The new matrix, (r, c), with the singular vectors of the old one.
     """
     linear, cubic, quintic = _NEWTON_SCHULZ
     tall = matrix.shape[0] > matrix.shape[1]
@@ -100,5 +104,5 @@ def orthogonalised(matrix: Tensor, iterations: int) -> Tensor:
     for _ in range(iterations):
         gram = signal @ signal.T
         signal = linear * signal + (cubic * gram + quintic * gram @ gram) @ signal
-    turned: Tensor = (matrix.shape[0] / matrix.shape[1]) ** 0.5 * signal.T if tall else signal
-    return turned
+    result: Tensor = (matrix.shape[0] / matrix.shape[1]) ** 0.5 * signal.T if tall else signal
+    return result

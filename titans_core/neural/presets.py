@@ -1,8 +1,8 @@
-"""Members of the family by name. A preset is nothing but a name for a spec; each equation stands where it is computed.
+"""Published memories by name. A preset is only a name for a spec; each equation is cited where it is computed.
 
-The constants are ours, set by hand for keys of unit length and measured (`docs/neural-memory.md`): in the papers they
-are learned. The deep ones are for values of length √v, as their layer normalisation answers in that length; the linear
-ones with an L2 bias are for learning what is usual, keys as their own values.
+The papers learn the constants. Here they are set by hand for keys of unit length, and measured
+(`docs/neural-memory.md`). The deep presets need values of length √v, because their layer normalisation gives answers of
+that length. The linear presets with an L2 bias are set to learn what is usual: each key is its own value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def titans(dim: int, values: int) -> MemorySpec:
 
 
 def yaad(dim: int, values: int) -> MemorySpec:
-    """MIRAS' Yaad: Huber bias, so that outliers are followed rather than squared (arXiv 2504.13173, Eq. 26)."""
+    """MIRAS' Yaad: Huber bias, so that the error of an outlier is not squared (arXiv 2504.13173, Eq. 26)."""
     return MemorySpec(dim, values, MLP(), Huber(10.0), Decay(1e-5), GradientDescent(6e-6), chunk=16)
 
 
@@ -35,14 +35,14 @@ def moneta(dim: int, values: int) -> MemorySpec:
 
 
 def memora(dim: int, values: int) -> MemorySpec:
-    """MIRAS' Memora: weights on a simplex, held by KL retention (arXiv 2504.13173, Eq. 27)."""
+    """MIRAS' Memora: KL retention keeps the weights on a simplex (arXiv 2504.13173, Eq. 27)."""
     return MemorySpec(dim, values, MLP(), L2(), KL(1.0, 1e-3), GradientDescent(0.01), chunk=16)
 
 
 def omega(dim: int, values: int) -> MemorySpec:
     """ATLAS: the Omega rule over the last 16 pairs (arXiv 2505.23735).
 
-    `Muon` in the place of `Momentum` goes too, at ten times the price.
+    `Muon` can replace `Momentum`; a write then takes ten times as long.
     """
     return MemorySpec(dim, values, MLP(), L2(), Decay(1e-5), Momentum(1.2e-8, 0.9), window=16, chunk=16)
 
@@ -68,12 +68,12 @@ def ttt_linear(dim: int, values: int) -> MemorySpec:
 
 
 def least_squares(dim: int, values: int = 0) -> MemorySpec:
-    """Second order: the exact minimum after every write. The default of `TitansMemory`."""
+    """Recursive least squares, a second-order method: the exact minimum after every write. `TitansMemory` uses it."""
     return MemorySpec(dim, values, Linear(), L2(), Keep(), LeastSquares())
 
 
 def tutorial(dim: int, values: int) -> MemorySpec:
-    """What a first implementation does: Linear–GELU–Linear, trained on each turn by AdamW."""
+    """The memory of a typical tutorial: Linear–GELU–Linear, trained on each turn with AdamW."""
     shape = MLP(depth=2, expansion=2, residual=False, norm=False, bias=True)
     return MemorySpec(dim, values, shape, L2(), Keep(), AdamW(1e-3), chunk=64)
 
@@ -91,4 +91,4 @@ PRESETS: dict[str, Callable[[int, int], MemorySpec]] = {
     "least_squares": least_squares,
     "tutorial": tutorial,
 }
-"""Every preset by name; each is called with the lengths of a key and of a value."""
+"""Every preset by name. A preset takes the length of a key and the length of a value, and returns a spec."""

@@ -1,10 +1,11 @@
-"""The retention gate: how a memory lets go (MIRAS §4, "retention" for what others call forgetting).
+"""Retention: how a memory forgets (MIRAS §4 says "retention" for what other papers call forgetting).
 
-A write moves the *dual* Z of the weights W in a straight line, Z ← (1 − α) Z + S, and W is read back from Z at the
-end of a chunk: the mirror-descent view of Ret_t (MIRAS, Eq. 7 and Prop. 3.2). For decay the two are one. Where they
-are not, the map is applied at the chunk's last token only (the "lag token", §5.3) and never approximated between.
+A write changes the *dual* Z of the weights W linearly, Z ← (1 − α) Z + S. At the end of a chunk, W is computed from Z:
+the mirror-descent view of Ret_t (MIRAS, Eq. 7 and Prop. 3.2). For decay, Z equals W. For other kinds of retention, the
+map from Z to W is applied at the chunk's last token only (the "lag token", §5.3), and never approximated in between.
 
-α is the share that is *forgotten* (Titans, Eq. 13). MIRAS (Eq. 9, 24, 26) writes α for what is kept: 1 − α here.
+α is the share that is *forgotten* (Titans, Eq. 13). MIRAS (Eq. 9, 24, 26) writes α for the share that is kept, which is
+1 − α here.
 """
 
 from __future__ import annotations
@@ -18,36 +19,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class _Straight:
-    """Z = W: what a retention is unless it says otherwise."""
+class _IdentityMap:
+    """Base of every retention: Z = W, unless a subclass overrides a map."""
 
     __slots__ = ()
 
     def dual(self, weights: Tensor) -> Tensor:
-        """Z from W."""
+        """Return Z for the weights W."""
         return weights
 
     def primal(self, dual: Tensor) -> Tensor:
-        """W from Z."""
+        """Return the weights W for Z."""
         return dual
 
 
 @dataclass(frozen=True, slots=True)
-class Keep(_Straight):
-    """Nothing is let go: α = 0, Z = W."""
+class Keep(_IdentityMap):
+    """Nothing is forgotten: α = 0, Z = W."""
 
     forget: ClassVar[float] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Decay(_Straight):
+class Decay(_IdentityMap):
     """Weight decay: M_t = (1 − α_t) M_{t−1} + S_t (Titans, Eq. 13).
 
     Attributes:
-        forget: α in [0, 1]; 0 keeps everything, 1 clears the memory.
-        gradient: where the gradient of the loss is taken: at M_{t−1} as in Titans' Eq. 14, or at the decayed
-            (1 − α_t) M_{t−1}, with which a linear memory is Gated DeltaNet exactly. With the first it is not: the
-            two differ by 2θα M k kᵀ.
+        forget: α, in [0, 1]; 0 keeps everything, 1 clears the memory.
+        gradient: Weights at which the gradient of the loss is taken. "current" is M_{t−1}, as in Titans' Eq. 14.
+            "decayed" is (1 − α_t) M_{t−1}; with it a linear memory equals Gated DeltaNet exactly. The two results
+            differ by 2θα M k kᵀ.
     """
 
     forget: float = 0.01
@@ -55,16 +56,16 @@ class Decay(_Straight):
 
 
 @dataclass(frozen=True, slots=True)
-class Lq(_Straight):
-    """Keeps A_t = (1 − α_t) A_{t−1} − η_t ∇ℓ and reads W_t = A_t / ‖A_t‖_q^{q−2} (MIRAS, Eq. 24: Moneta).
+class Lq(_IdentityMap):
+    """A_t = (1 − α_t) A_{t−1} − η_t ∇ℓ and W_t = A_t / ‖A_t‖_q^{q−2} (MIRAS, Eq. 24: Moneta).
 
-    A is what has to be saved; W follows from it, and A does not follow from W.
+    The state has to store A, because W can be computed from A, but A cannot be computed from W.
 
     Attributes:
-        q: at least 2; 2 is plain decay.
-        forget: α in [0, 1].
+        q: Exponent, at least 2; 2 is plain decay.
+        forget: α, in [0, 1].
         form: "printed" is Eq. 24. "dual" is the exact inverse of the mirror map, Sign(A)|A|^{q−1} / ‖A‖_q^{q−2}.
-        floor: above 0; norms below it count as the floor, since the equation divides by zero at A = 0.
+        floor: Smallest norm that the equation divides by, above 0; without it, A = 0 would divide by zero.
     """
 
     q: float = 4.0
@@ -73,50 +74,50 @@ class Lq(_Straight):
     floor: float = 1.0
 
     def primal(self, dual: Tensor) -> Tensor:
-        """W from A = Z."""
+        """Return the weights W for A = Z."""
         scale = torch.linalg.vector_norm(dual, self.q).clamp(min=self.floor).pow(self.q - 2)
         weights: Tensor = (dual if self.form == "printed" else dual.sign() * dual.abs().pow(self.q - 1)) / scale
         return weights
 
 
 @dataclass(frozen=True, slots=True)
-class KL(_Straight):
+class KL(_IdentityMap):
     """Each row of the weights stays on the simplex of sum c (MIRAS, Eq. 21 and 27: Memora).
 
     W_t = c Softmax((1 − λ_t) log W_{t−1} − η'_t ∇ℓ), with λ = `forget` and η' = (1 − λ) θ, as follows from Eq. 21's
-    λ = (1/α) / (1/α + 1/η), η' = 1 / (1/α + 1/η). The simplex is a row: the weights into one output.
+    λ = (1/α) / (1/α + 1/η), η' = 1 / (1/α + 1/η). A row holds the weights of one output, and each row is a simplex.
 
     Attributes:
-        scale: c, above 0.
-        forget: λ in [0, 1); how far a write pulls back to the uniform row.
+        scale: Sum c of a row, above 0.
+        forget: λ, in [0, 1); a larger λ moves each row closer to the uniform row at every write.
     """
 
     scale: float = 1.0
     forget: float = 0.01
 
     def dual(self, weights: Tensor) -> Tensor:
-        """Z = log W."""
+        """Return Z = log W."""
         return weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
 
     def primal(self, dual: Tensor) -> Tensor:
-        """W = c Softmax(Z)."""
+        """Return W = c Softmax(Z)."""
         return self.scale * dual.softmax(-1)
 
 
 @dataclass(frozen=True, slots=True)
-class ElasticNet(_Straight):
+class ElasticNet(_IdentityMap):
     """W_t = S_γ(λ W_{t−1} − ζ ∇ℓ) with the soft threshold S_γ (MIRAS, Eq. 22–23): small weights become zero.
 
     Attributes:
-        threshold: γ, at least 0; once for each chunk.
-        forget: 1 − λ in [0, 1].
+        threshold: γ, at least 0; applied once for each chunk.
+        forget: 1 − λ, in [0, 1].
     """
 
     threshold: float = 1e-4
     forget: float = 0.01
 
     def primal(self, dual: Tensor) -> Tensor:
-        """W = S_γ(Z)."""
+        """Return W = S_γ(Z)."""
         return dual.sign() * (dual.abs() - self.threshold).clamp(min=0)
 
 

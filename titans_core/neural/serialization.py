@@ -1,9 +1,9 @@
-"""A state as bytes: safetensors, with what is needed to know whether the bytes may be trusted.
+"""A state as bytes in the safetensors format, with the metadata that tells whether the bytes can be trusted.
 
-The header's metadata holds one entry, `titans`, a JSON object: `format` (this file's version), `spec` (the choices, for
-people), `fingerprint` (the same, for programs), `position` (the last turn of the log that the state has learned) and
-`sha256` (of all the rest). One entry, because safetensors writes several in no fixed order, and equal states
-are to give equal bytes.
+The header's metadata has one entry, `titans`, a JSON object: `format` (version of this format), `spec` (the choices as
+text, for people), `fingerprint` (the choices as a hash, for programs), `position` (last turn of the log that the state
+has learned) and `sha256` (checksum of everything else). There is only one entry, because safetensors writes several
+entries in no fixed order, and equal states must give equal bytes.
 """
 
 from __future__ import annotations
@@ -29,72 +29,93 @@ FORMAT = "1"
 
 
 def dump_state(spec: MemorySpec, state: MemoryState, *, position: int = 0) -> bytes:
-    """The state in the safetensors format.
+    """Convert a state to bytes in the safetensors format.
 
     Args:
-        spec: the memory's choices.
-        state: what it has learned.
-        position: the last turn of the log that it has learned; 0 without a log.
+        spec: The memory's choices.
+        state: The memory's state.
+        position: Position of the last turn of the log that the state has learned; 0 without a log.
+
+    Returns:
+        The bytes; equal states give equal bytes.
     """
-    about = {
+    metadata = {
         "format": FORMAT,
         "spec": repr(spec),
         "fingerprint": spec.fingerprint,
         "position": position,
     }
-    return seal(state.tensors(), about)
+    return seal(state.tensors(), metadata)
 
 
 def load_state(spec: MemorySpec, data: bytes) -> tuple[MemoryState, int]:
-    """The state and the position that were saved.
+    """Read a state from bytes.
 
     Args:
-        spec: the choices that the state was learned under.
-        data: what `dump_state` returned.
+        spec: Choices of the memory that learned the state.
+        data: Bytes that `dump_state` returned.
+
+    Returns:
+        The state, and the position that was saved with it.
 
     Raises:
-        CorruptStateError: the bytes are damaged, of another version, or of another spec.
+        CorruptStateError: The bytes are damaged, or they belong to another format or another spec.
     """
-    tensors, about, intact = unseal(data)
-    if about.get("format") != FORMAT:
+    tensors, metadata, intact = unseal(data)
+    if metadata.get("format") != FORMAT:
         raise CorruptStateError(
-            f"The saved state is of format {about.get('format')!r}, this version reads {FORMAT!r}. "
+            f"The saved state has format {metadata.get('format')!r}, but this version reads {FORMAT!r}. "
             "Rebuild it from the log."
         )
-    if about.get("fingerprint") != spec.fingerprint:
+    if metadata.get("fingerprint") != spec.fingerprint:
         raise CorruptStateError(
-            f"The saved state was learned under another spec: {about.get('spec')}. Use that one, or rebuild it."
+            f"The saved state was learned under another spec: {metadata.get('spec')}. "
+            "Use that spec, or rebuild the state from the log."
         )
     state = MemoryState.from_tensors(spec, tensors)
     if state is None or not intact:
         raise CorruptStateError("The saved state does not match its checksum. Rebuild it from the log.")
-    return state, int(about.get("position", 0))
+    return state, int(metadata.get("position", 0))
 
 
-def seal(tensors: Mapping[str, Tensor], about: Mapping[str, object]) -> bytes:
-    """Tensors in the safetensors format, with JSON values about them and a checksum over both."""
-    sealed = {**about, "sha256": _checksum(about, tensors)}
-    return save(dict(tensors), metadata={"titans": json.dumps(sealed, sort_keys=True)})
+def seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, object]) -> bytes:
+    """Convert tensors to bytes in the safetensors format, with a checksum.
+
+    Args:
+        tensors: The tensors by name.
+        metadata: JSON values to store beside the tensors. The checksum covers them too.
+
+    Returns:
+        The bytes.
+    """
+    entry = {**metadata, "sha256": _checksum(metadata, tensors)}
+    return save(dict(tensors), metadata={"titans": json.dumps(entry, sort_keys=True)})
 
 
 def unseal(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any], bool]:
-    """The tensors of what `seal` returned, what was said about them, and whether the checksum fits.
+    """Read tensors and their metadata from bytes that `seal` returned.
+
+    Args:
+        data: The bytes.
+
+    Returns:
+        The tensors by name, the metadata, and whether the checksum is correct.
 
     Raises:
-        CorruptStateError: the bytes are no such file.
+        CorruptStateError: The bytes cannot be read as such a file.
     """
     try:
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about = dict(json.loads(header.get("__metadata__", {}).get("titans", "{}")))
-        found = about.pop("sha256", None)
-        return tensors, about, found == _checksum(about, tensors)
+        metadata = dict(json.loads(header.get("__metadata__", {}).get("titans", "{}")))
+        checksum = metadata.pop("sha256", None)
+        return tensors, metadata, checksum == _checksum(metadata, tensors)
     except (SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise CorruptStateError(f"The saved state cannot be read: {error}. Rebuild it from the log.") from error
 
 
-def _checksum(about: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+def _checksum(metadata: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""What kind of memory: the choices of MIRAS, and the constants of the inner loop."""
+"""The specification of a memory: the choices of MIRAS, and the constants of the inner loop."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MemorySpec:
-    """A neural memory M that learns M(k) ≈ v. The default is the one that recalls best (`docs/neural-memory.md`).
+    """The choices of a neural memory M that learns M(k) ≈ v. The default recalls best (`docs/neural-memory.md`).
 
-    Step, momentum and forgetting are learned in the papers, together with the model around them. Here the model is
-    frozen and they are set by hand, so no score of the papers is claimed for any of this.
+    The papers learn step, momentum and forgetting together with the model around the memory. Here the model is frozen
+    and the three are set by hand, so this package claims no score of the papers.
 
     Attributes:
-        dim: d, the length of a key; at least 1.
-        values: v, the length of a value. 0 for a least-squares memory of addresses: there a value says only which
-            turn a key belongs to, and its column of the weights stands in the log (see `least_squares`).
-        architecture: the shape of M.
-        bias: the loss that a write reduces.
-        retention: how old content is let go.
-        optimizer: how a write reduces the loss.
-        window: c, at least 1; a write reduces the loss of the last c pairs (the Omega rule, ATLAS). 1 is Titans.
-        chunk: b, at least 1; gradients are taken at the weights before each b tokens (Titans, Eq. 16). A write of
-            fewer tokens is learned at once, and a chunk never reaches into the next write.
-        steps: how often a write repeats its chunk; at least 1.
-        gate: in [0, 1]; a write that surprises less than `gate` times what is usual adds nothing to the weights (they
-            fade all the same). 0 learns all.
-        seed: of the random weights that a deep memory begins with.
+        dim: Length d of a key, at least 1.
+        values: Length v of a value. 0 stands for a least-squares memory of addresses: there a value says only to which
+            turn a key belongs, and the log stores the turn's column of the weights (see `least_squares`).
+        architecture: Architecture of M.
+        bias: Loss that a write reduces.
+        retention: Rule by which old content is forgotten.
+        optimizer: Rule by which a write reduces the loss.
+        window: Number c of pairs, at least 1. A write reduces the loss of the last c pairs (the Omega rule, ATLAS).
+            1 is Titans.
+        chunk: Number b of tokens, at least 1. Gradients are taken at the weights before each b tokens (Titans, Eq. 16).
+            A write of fewer tokens is learned at once, and a chunk never includes tokens of the next write.
+        steps: Number of times that a write repeats each chunk, at least 1.
+        gate: Threshold of the surprise gate, in [0, 1]. A write whose surprise is below `gate` times the usual surprise
+            adds nothing to the weights, but they still decay. 0 learns everything.
+        seed: Seed of the random weights that a deep memory begins with.
     """
 
     dim: int
@@ -54,39 +55,40 @@ class MemorySpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for right, message in (*self._ranges(), *self._combinations()):
-            if not right:
+        for valid, message in (*self._range_checks(), *self._combination_checks()):
+            if not valid:
                 raise InvalidSpecError(f"{message} Got {self}.")
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies the spec: weights that were learned under another one are rebuilt."""
-        return hashlib.sha256(repr(_canonical(self)).encode()).hexdigest()[:16]
+        """Hash that identifies the spec; weights that were learned under another spec are rebuilt."""
+        return hashlib.sha256(repr(_plain_values(self)).encode()).hexdigest()[:16]
 
     @property
     def step(self) -> float:
-        """θ, the constant step of the optimizer; 1 where it has none."""
+        """The optimizer's constant step θ; 1 for an optimizer without a step."""
         return self.optimizer.step if isinstance(self.optimizer, GradientDescent | Momentum | Muon) else 1.0
 
     @property
     def momentum(self) -> float:
-        """η, the share of the past surprise that stays; 0 without momentum."""
+        """The share η of the past surprise that stays; 0 for an optimizer without momentum."""
         return self.optimizer.momentum if isinstance(self.optimizer, Momentum | Muon) else 0.0
 
-    def _ranges(self) -> list[tuple[bool, str]]:
+    def _range_checks(self) -> list[tuple[bool, str]]:
+        """Return, for each range, whether the spec is inside, and the message if it is not."""
         bias, retention, optimizer, shape = self.bias, self.retention, self.optimizer, self.architecture
         checks = [
             (self.dim >= 1 and self.values >= 0, "A memory needs dim >= 1 and values >= 0."),
-            (min(self.window, self.chunk, self.steps) >= 1, "window, chunk and steps begin at 1."),
-            (0 <= self.gate <= 1, "The gate lies in [0, 1]: above, a new memory would never learn."),
-            (0 <= retention.forget <= 1, "A retention's forget (1 - keep) lies in [0, 1]."),
-            (0 <= self.momentum < 1, "Momentum lies in [0, 1)."),
-            (self.step > 0, "A step is above 0."),
+            (min(self.window, self.chunk, self.steps) >= 1, "window, chunk and steps must be at least 1."),
+            (0 <= self.gate <= 1, "The gate must be in [0, 1]; with a gate above 1, a new memory would never learn."),
+            (0 <= retention.forget <= 1, "The retention's forget (1 - keep) must be in [0, 1]."),
+            (0 <= self.momentum < 1, "Momentum must be in [0, 1)."),
+            (self.step > 0, "The step must be above 0."),
         ]
         if isinstance(shape, MLP):
             checks.append((shape.depth >= 2 and shape.expansion >= 1, "An MLP needs depth >= 2 and expansion >= 1."))
         if isinstance(bias, Lp):
-            checks.append((bias.p > 1, "Lp needs p > 1: below, the gradient has a jump at every exact answer."))
+            checks.append((bias.p > 1, "Lp needs p > 1; with a lower p, the gradient jumps at every exact answer."))
         if isinstance(bias, Huber):
             checks.append((bias.delta > 0, "Huber needs delta > 0."))
         if isinstance(retention, Lq):
@@ -109,29 +111,38 @@ class MemorySpec:
             checks.append((optimizer.ridge > 0, "LeastSquares needs ridge > 0."))
         return checks
 
-    def _combinations(self) -> list[tuple[bool, str]]:
-        """What does not go together, by name; nothing is ever approximated silently."""
+    def _combination_checks(self) -> list[tuple[bool, str]]:
+        """Return, for each rule of combination, whether the spec follows it, and the message if it does not.
+
+        Choices that cannot be combined are refused by name, because nothing may be approximated silently.
+        """
         retention, optimizer = self.retention, self.optimizer
         plain = isinstance(retention, Keep | Decay)
         exact = isinstance(optimizer, LeastSquares)
         return [
             (
                 not exact or (isinstance(self.architecture, Linear) and isinstance(self.bias, L2)),
-                "LeastSquares is exact for a Linear architecture with an L2 bias only.",
+                "LeastSquares is exact only for a Linear architecture with an L2 bias.",
             ),
             (
                 not exact or (plain and self.window == self.chunk == self.steps == 1),
-                "LeastSquares knows Keep or Decay, and needs neither window, chunk nor steps: every write is exact.",
+                "LeastSquares works with Keep or Decay only, and with window = chunk = steps = 1: each write is exact.",
             ),
-            (exact or self.values > 0, "Only LeastSquares can leave the addresses to the log; give values >= 1."),
-            (exact or self.gate == 0, "The gate is for LeastSquares, whose surprise is known before the write."),
+            (
+                exact or self.values > 0,
+                "Only LeastSquares works with values = 0, because the log stores its addresses; give values >= 1.",
+            ),
+            (
+                exact or self.gate == 0,
+                "Only LeastSquares can have a gate, because only its surprise is known before the write.",
+            ),
             (
                 not (isinstance(self.architecture, MLP) and self.architecture.residual) or self.values == self.dim,
                 "A residual MLP adds the key to the answer and needs values = dim.",
             ),
             (
                 not isinstance(optimizer, AdamW | Muon) or plain,
-                "AdamW and Muon step once a chunk in the weights themselves; they go with Keep or Decay only.",
+                "AdamW and Muon change the weights directly, once for each chunk; they work with Keep or Decay only.",
             ),
             (
                 not isinstance(optimizer, AdamW) or isinstance(retention, Keep),
@@ -140,18 +151,20 @@ class MemorySpec:
             (
                 not (isinstance(retention, Decay) and retention.gradient == "decayed")
                 or (self.chunk == 1 and isinstance(optimizer, GradientDescent)),
-                "A gradient at the decayed weights is defined for GradientDescent and chunk = 1.",
+                "A gradient at the decayed weights is defined only for GradientDescent with chunk = 1.",
             ),
         ]
 
 
-def _canonical(choice: object) -> object:
-    """A choice as plain values, equal for equal specs: 1 and 1.0 are one step."""
+def _plain_values(choice: object) -> object:
+    """Convert a choice to plain values that are equal for equal specs: a step of 1 and a step of 1.0 are equal."""
     if isinstance(choice, float) and choice.is_integer():
         return int(choice)
     if isinstance(choice, int | float):
-        return choice + 0  # True and 1 are one choice, too
+        return choice + 0  # True and 1 are equal, too
     if isinstance(choice, str):
         return choice
     instance = cast("DataclassInstance", choice)
-    return type(choice).__name__, [(field.name, _canonical(getattr(choice, field.name))) for field in fields(instance)]
+    return type(choice).__name__, [
+        (field.name, _plain_values(getattr(choice, field.name))) for field in fields(instance)
+    ]

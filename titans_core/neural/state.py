@@ -1,4 +1,4 @@
-"""What a memory has learned."""
+"""The state of a memory: everything that it has learned."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MemoryState:
-    """The fast weights and all that the next write needs; immutable, a write returns a new one.
+    """The fast weights, and everything else that the next write needs. It is immutable: a write returns a new state.
 
-    Its size depends on the spec alone, never on how much was written.
+    The size depends on the spec alone, not on the number of writes.
 
     Attributes:
-        weights: M, one matrix for each layer. Of a least-squares memory Σ k vᵀ, (d, v): its weights are P times it.
-        dual: A of Moneta, which its weights follow from; empty for all others, whose weights say everything.
-        momentum: S, the past surprise, or Adam's first moment; empty without.
-        squares: Adam's second moment; empty without.
-        inverse: float64 (d, d), P = (λI + Σ k kᵀ)⁻¹ of a least-squares memory; (0, 0) for all others.
-        recent_keys: the last window − 1 keys, (r, d).
-        recent_values: their values, (r, v).
-        usual: float64 (2,), the surprise of recent tokens and their number, both fading (see `SurpriseMetric`).
-        key_sum: (d,), Σ k; divided by `tokens`, the mean that late interaction centres by.
-        tokens: the number of keys written.
-        updates: how many steps the optimizer has taken (Adam's bias correction; the age of what fades).
+        weights: M, one matrix for each layer. For a least-squares memory Σ k vᵀ, (d, v); its weights are P times this.
+        dual: A of Moneta, from which its weights are computed; empty for all other memories.
+        momentum: S, the past surprise, or Adam's first moment; empty for other optimizers.
+        squares: Adam's second moment; empty for other optimizers.
+        inverse: P = (λI + Σ k kᵀ)⁻¹ of a least-squares memory, float64 (d, d); (0, 0) for all other memories.
+        recent_keys: The last window − 1 keys, (r, d).
+        recent_values: Values of the recent keys, (r, v).
+        usual: Sum of the recent surprises and their number, both with exponential decay, float64 (2,); see
+            `SurpriseMetric`.
+        key_sum: Σ k, (d,). Divided by `tokens` it is the mean that late interaction subtracts.
+        tokens: Number of keys written.
+        updates: Number of steps that the optimizer has taken (Adam's bias correction needs it; it also gives ages).
     """
 
     weights: tuple[Tensor, ...]
@@ -53,12 +54,12 @@ class MemoryState:
 
     @classmethod
     def initial(cls, spec: MemorySpec, dtype: torch.dtype | None = None) -> MemoryState:
-        """The state that has learned nothing; the same bytes each time.
+        """Make the state of an empty memory; equal specs give equal bytes.
 
         Args:
-            spec: the memory's choices.
-            dtype: of keys, values and first-order weights; those of least squares are float64, as the inverse needs.
-                None for float64 with least squares and float32 else.
+            spec: The memory's choices.
+            dtype: Type of keys, values and first-order weights. Weights of least squares are always float64, because
+                the inverse needs it. None stands for float64 with least squares, and for float32 otherwise.
         """
         dtype = dtype or (torch.float64 if isinstance(spec.optimizer, LeastSquares) else torch.float32)
         generator = torch.Generator().manual_seed(spec.seed)
@@ -66,10 +67,10 @@ class MemoryState:
             start = [torch.zeros(spec.dim, spec.values, dtype=torch.float64)]
             inverse = torch.eye(spec.dim, dtype=torch.float64) / spec.optimizer.ridge
         else:
-            start = [one.to(dtype) for one in spec.architecture.initial(spec.dim, spec.values, generator)]
+            start = [layer.to(dtype) for layer in spec.architecture.initial(spec.dim, spec.values, generator)]
             inverse = torch.zeros(0, 0, dtype=torch.float64)
-        # Retention says which weights can be: on Memora's simplex, say, there is no other beginning.
-        weights = tuple(spec.retention.primal(one) for one in start)
+        # Retention limits the possible weights: for example, Memora's first weights must be on the simplex.
+        weights = tuple(spec.retention.primal(layer) for layer in start)
         return cls(
             weights=weights,
             dual=tuple(start) if isinstance(spec.retention, Lq) else (),
@@ -83,7 +84,7 @@ class MemoryState:
         )
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state by name, for saving; `from_tensors` gives it back bit for bit."""
+        """Return all parts of the state as tensors by name, for saving; `from_tensors` restores every bit."""
         named: dict[str, Tensor] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -95,16 +96,28 @@ class MemoryState:
 
     @classmethod
     def from_tensors(cls, spec: MemorySpec, tensors: Mapping[str, Tensor]) -> MemoryState | None:
-        """A saved state, or None if the tensors are none of this spec: weights are a cache and can be rebuilt."""
+        """Restore a state from the tensors that `tensors` returned.
+
+        Args:
+            spec: The memory's choices.
+            tensors: The tensors by name.
+
+        Returns:
+            The state; None if the tensors do not fit the spec. This is not an error, because the weights are a cache
+            that can be rebuilt.
+        """
         if "key_sum" not in tensors or not tensors["key_sum"].is_floating_point():
             return None
         empty = cls.initial(spec, tensors["key_sum"].dtype)
         expected = empty.tensors()
-        for name, one in expected.items():
-            found = tensors.get(name)
-            growing = name.startswith("recent_") and found is not None and found.dim() == 2 and len(found) < spec.window
-            shape = found.shape[1:] == one.shape[1:] if growing and found is not None else None
-            if found is None or found.dtype != one.dtype or not (shape or found.shape == one.shape):
+        for name, template in expected.items():
+            tensor = tensors.get(name)
+            if tensor is None or tensor.dtype != template.dtype:
+                return None
+            # The recent pairs are the only tensors whose length varies.
+            may_grow = name.startswith("recent_") and tensor.dim() == 2 and len(tensor) < spec.window
+            fits = tensor.shape[1:] == template.shape[1:] if may_grow else tensor.shape == template.shape
+            if not fits:
                 return None
         if len(tensors["recent_keys"]) != len(tensors["recent_values"]):
             return None
@@ -124,10 +137,10 @@ class MemoryState:
 
 
 def _zeros(like: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(torch.zeros_like(one) for one in like)
+    return tuple(torch.zeros_like(tensor) for tensor in like)
 
 
 @lru_cache(maxsize=8)
 def empty_weights(spec: MemorySpec, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """M_0: what every surprise is measured against."""
+    """Return M_0, the weights of an empty memory; every surprise is measured against them."""
     return MemoryState.initial(spec, dtype).weights

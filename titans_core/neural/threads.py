@@ -1,4 +1,4 @@
-"""How many threads torch may use: one for learning, and one after a fork."""
+"""The number of threads that torch may use: one while it learns, and one after a fork."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Products are summed in the same order on every machine, so that weights are the same bytes however many cores.
+    """Run the block with one thread of torch, so that the weights have the same bytes on any number of cores.
 
-    Products of this size gain little from a second thread, and lose much where another process wants it.
+    With one thread, matrix products are summed in the same order on every machine. Products of this size gain little
+    from a second thread, and become much slower when another process needs that core.
     """
     threads = torch.get_num_threads()
     if threads == 1:
@@ -32,10 +33,10 @@ def one_thread() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """Stay on one thread from now on: a forked process has none of its parent's, and would wait for them forever."""
+    """Use one thread from now on: a forked process lacks its parent's threads, and would wait for them forever."""
     torch.set_num_threads(1)
     threadpool_limits(1)
 
 
-# At once, in the thread that forked: it is the one that would wait, in a reader or in a memory.
+# This must run at once, in the thread that forked, because that thread would wait, in a reader or in a memory.
 at_fork("threads", after_in_child=_after_fork)

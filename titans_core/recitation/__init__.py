@@ -1,4 +1,4 @@
-"""Recitation: facts in fast weights, recited through a frozen language model with no stored text in the context."""
+"""Recitation: facts in fast weights, recited by a frozen language model without any stored text in its context."""
 
 from titans_core.recitation.recitation import Recitation, Recited
 

@@ -1,6 +1,6 @@
-"""Which fact is meant: a memory from sentence vectors to slots.
+"""The address memory: which fact a question is about. It maps sentence vectors to slots.
 
-Shapes: n = facts, d = length of a sentence vector, b = questions.
+Shapes: n = number of facts, d = length of a sentence vector, b = number of questions.
 """
 
 from __future__ import annotations
@@ -9,28 +9,33 @@ import torch
 from torch import Tensor
 
 SHARPNESS = 4.0
-"""β: how fast two sentences become unlike. 2 to 6 address equally well; 3 and 4 tell strangers' questions best."""
+"""β: how fast the similarity of two sentences falls. Values from 2 to 6 address equally well; with 3 and 4 the
+activation separates known questions from questions about strangers best."""
 
 RIDGE = 0.1
-"""λ: how much an exact answer is worth against a smooth one. .03 to .3 make no difference."""
+"""λ: the weight of a smooth answer against an exact one. Values from .03 to .3 make no difference."""
 
 
 class AddressMemory:
     """Learns one slot for each fact, and answers a question with the activation of every slot.
 
-    Least squares on one-hot slots, as the least-squares memory of `titans_core.neural`: the minimum of
-    Σ‖M(s_i) − e_i‖² + λ‖M‖², here over all M in the space of the kernel κ(s, s') = exp(β(s·s' − 1)). With fewer facts
-    than that space has dimensions, the dual form is small and exact (kernel ridge regression):
-    M(q) = κ(q, S) (κ(S, S) + λI)⁻¹. So one vector of each fact is kept; what is learned is the inverse, which pushes
-    facts that are alike apart. A fact is written once, by bordering that inverse, and no other is visited again.
+    It is a least-squares memory like that of `titans_core.neural`, with one-hot slots as values: the minimum of
+    Σ‖M(s_i) − e_i‖² + λ‖M‖², here over all M in the space of the kernel κ(s, s') = exp(β(s·s' − 1)). As long as there
+    are fewer facts than that space has dimensions, the dual form is small and exact (kernel ridge regression):
+    M(q) = κ(q, S) (κ(S, S) + λI)⁻¹. So the memory keeps one vector of each fact. What it learns is the inverse, which
+    separates the slots of similar facts. A fact is written once, by bordering the inverse; no other fact is read again.
 
     Attributes:
-        keys: float32 (n, d), the facts' sentence vectors, each of unit length.
-        inverse: float64 (n, n), (κ(S, S) + λI)⁻¹.
+        keys: The facts' sentence vectors, float32 (n, d), each of unit length.
+        inverse: (κ(S, S) + λI)⁻¹, float64 (n, n).
     """
 
     def __init__(self, dim: int) -> None:
-        """A memory of vectors of length `dim` that has learned nothing."""
+        """Make an empty memory.
+
+        Args:
+            dim: Length of a sentence vector.
+        """
         self.keys = torch.zeros(0, dim)
         self.inverse = torch.zeros(0, 0, dtype=torch.float64)
 
@@ -39,16 +44,20 @@ class AddressMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what was learned."""
+        """Size of the learned tensors in bytes."""
         return self.keys.nbytes + self.inverse.nbytes
 
     def write(self, keys: Tensor) -> None:
-        """Learn the next slots, one for each sentence vector of keys (b, d)."""
+        """Learn new facts, each in the next free slot.
+
+        Args:
+            keys: Sentence vectors, float32 (b, d), of unit length.
+        """
         for key in keys:
-            near = _kernel(self.keys, key[None])[:, 0]
-            direction = self.inverse @ near
-            # What the other facts leave unexplained of this one; never below λ.
-            rest = _kernel(key[None], key[None])[0, 0] + RIDGE - near @ direction
+            similarities = _kernel(self.keys, key[None])[:, 0]
+            direction = self.inverse @ similarities
+            # The Schur complement: what the other facts do not explain of this fact. It is never below λ.
+            rest = _kernel(key[None], key[None])[0, 0] + RIDGE - similarities @ direction
             self.inverse = torch.cat(
                 [
                     torch.cat([self.inverse + torch.outer(direction, direction) / rest, -direction[:, None] / rest], 1),
@@ -58,12 +67,23 @@ class AddressMemory:
             self.keys = torch.cat([self.keys, key[None]])
 
     def rewrite(self, keys: Tensor) -> None:
-        """Learn the slots of all keys (n, d) at once, and nothing else: the definition of `write`."""
+        """Replace everything that was learned by these facts, all at once. This is the definition of `write`.
+
+        Args:
+            keys: Sentence vectors, float32 (n, d), of unit length.
+        """
         self.keys = keys
         self.inverse = torch.linalg.inv(_kernel(keys, keys) + RIDGE * torch.eye(len(keys), dtype=torch.float64))
 
     def read(self, queries: Tensor) -> Tensor:
-        """The activation of each slot, float64 (b, n), for sentence vectors (b, d): near 1 for a fact's own words."""
+        """Compute the activation of every slot.
+
+        Args:
+            queries: Sentence vectors, float32 (b, d), of unit length.
+
+        Returns:
+            Activations, float64 (b, n). A fact's own words activate its slot with nearly 1.
+        """
         return _kernel(queries, self.keys) @ self.inverse
 
 

@@ -1,4 +1,4 @@
-"""A bank of memories as a LangGraph store."""
+"""A LangGraph store over a bank of memories."""
 
 from titans_langchain.store.items import ScoredItem
 from titans_langchain.store.store import TitansStore

@@ -1,7 +1,7 @@
-"""Items of a store as turns of a memory, and back.
+"""Conversion of a store's items to turns and back.
 
-A namespace is a tenant, an item one of its turns: the key is the turn's id, the value stands in its metadata, and what
-a query may find of it is its text.
+Each namespace is a tenant, and each item is one turn of this tenant. The key is the turn's id, the value is in the
+turn's metadata, and the text that a query can find is the turn's text.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing_extensions import override
 from titans_core import Confidence, Turn
 from titans_core.errors import InvalidTurnError
 from titans_core.integration import validate_turn
-from titans_langchain.identity import NAMESPACES
-from titans_langchain.store.ops import passes
+from titans_langchain.identity import STORE_PREFIX
+from titans_langchain.store.ops import matches_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
     from titans_core import TitansMemory
 
-_ESCAPED = "\\"
+_ESCAPE = "\\"
 # A turn's id is never empty, and SQLite's JSON functions cut a text at NUL.
-_NO_ID = re.compile(r"\A\Z|\A\\|\0")
+_NEEDS_ESCAPE = re.compile(r"\A\Z|\A\\|\0")
 
 
 class ScoredItem(SearchItem):
-    """An item that a search has found, with a label that says how far to trust it.
+    """An item that a search returned, with a label that says how far to trust it.
 
     Attributes:
-        score: in [0, 1], how probably it answers the query, where the reader is calibrated; None without a query.
+        score: Probability in [0, 1] that the item answers the query, if the reader is calibrated; None without a query.
         confidence: "high" (trust it), "low" (show it, do not assert it), or "none" (nothing relevant is known; only
-            of a store that does not abstain). The label of a namespace is its best item's; below it nothing is more
-            than "low". None without a query.
+            from a store that does not abstain). None without a query. The best item of a namespace has the label of
+            the namespace; no other item has a label above "low".
     """
 
     __slots__ = ("confidence",)
@@ -65,13 +65,13 @@ class ScoredItem(SearchItem):
 
 
 def tenant_of(namespace: tuple[str, ...]) -> str:
-    """The tenant that holds a namespace; its beginning is that of every namespace above."""
-    return NAMESPACES + "".join(json.dumps(label, ensure_ascii=False) + "/" for label in namespace)
+    """Return the tenant of a namespace. It begins with the tenant of every namespace above it."""
+    return STORE_PREFIX + "".join(json.dumps(label, ensure_ascii=False) + "/" for label in namespace)
 
 
 def namespace_of(tenant: str) -> tuple[str, ...]:
-    """The namespace that a tenant holds."""
-    decode, place, labels = json.JSONDecoder().raw_decode, len(NAMESPACES), []
+    """Return the namespace of a tenant."""
+    decode, place, labels = json.JSONDecoder().raw_decode, len(STORE_PREFIX), []
     while place < len(tenant):
         label, end = decode(tenant, place)
         labels.append(label)
@@ -80,31 +80,31 @@ def namespace_of(tenant: str) -> tuple[str, ...]:
 
 
 def id_of(key: str) -> str:
-    """The id of the turn that holds an item: its key, escaped if no turn may have it as its id."""
-    return _ESCAPED + json.dumps(key) if _NO_ID.search(key) else key
+    """Return the id of an item's turn: the key, escaped if a turn cannot have it as its id."""
+    return _ESCAPE + json.dumps(key) if _NEEDS_ESCAPE.search(key) else key
 
 
 def key_of(turn: Turn) -> str:
-    """The key of the item that a turn holds."""
-    id = turn.id or ""  # noqa: A001 - as the turn calls it
-    return json.loads(id.removeprefix(_ESCAPED)) if id.startswith(_ESCAPED) else id
+    """Return the key of the item in a turn."""
+    turn_id = turn.id or ""
+    return str(json.loads(turn_id.removeprefix(_ESCAPE))) if turn_id.startswith(_ESCAPE) else turn_id
 
 
 def turn_of(op: PutOp, fields: Sequence[str], now: datetime) -> Turn:
-    """The turn that holds an item put now.
+    """Return the turn for an item that is put now.
 
     Args:
-        op: puts the item; its value is not None.
-        fields: the paths of what a query may find, unless the op names others.
-        now: the time.
+        op: Operation that puts the item; its value is not None.
+        fields: Paths in the value that a query can find, unless the operation names other paths.
+        now: Current time.
 
     Raises:
-        InvalidTurnError: the value is no mapping of JSON values, or the time to live no positive number.
+        InvalidTurnError: The value is not a mapping of JSON values, or the time to live is not a positive number.
     """
     if not isinstance(op.value, Mapping):
-        raise InvalidTurnError(f"A value is a mapping, such as {{'text': …}}, not {type(op.value).__name__}.")
-    turn = validate_turn(Turn(_key_text(op.key), at=now, metadata={"value": dict(op.value)}, id=id_of(op.key)))
-    value = turn.metadata["value"]  # as JSON gives it back
+        raise InvalidTurnError(f"A value must be a mapping, such as {{'text': …}}, not {type(op.value).__name__}.")
+    turn = validate_turn(Turn(_key_as_text(op.key), at=now, metadata={"value": dict(op.value)}, id=id_of(op.key)))
+    value = turn.metadata["value"]  # as JSON values
     paths = fields if op.index is None else op.index or ()
     text = "\n".join(text for path in paths for text in _texts(value, path) if text.strip())
     metadata = {
@@ -118,37 +118,41 @@ def turn_of(op: PutOp, fields: Sequence[str], now: datetime) -> Turn:
 
 
 def expiry(ttl: float, now: datetime) -> str:
-    """The time at which an item that is used now expires, in ISO 8601.
+    """Return the time at which an item that is used now expires, in ISO 8601.
+
+    Args:
+        ttl: Time to live in minutes, > 0.
+        now: Current time.
 
     Raises:
-        InvalidTurnError: `ttl` is no positive number of minutes, or one beyond the calendar.
+        InvalidTurnError: `ttl` is not a positive number, or the time is beyond the calendar.
     """
     try:
         if ttl > 0:
             return (now + timedelta(minutes=ttl)).isoformat()
     except (TypeError, ValueError, OverflowError):
         pass
-    raise InvalidTurnError(f"`ttl` is a positive number of minutes, or None to keep the item; not {ttl!r}.")
+    raise InvalidTurnError(f"`ttl` must be a positive number of minutes, or None to keep the item; not {ttl!r}.")
 
 
 def has_expired(turn: Turn, now: datetime) -> bool:
-    """Whether the time of the item that a turn holds is over."""
+    """Whether the item in a turn has expired."""
     expires_at = turn.metadata["expires_at"]
     return expires_at is not None and datetime.fromisoformat(expires_at) <= now
 
 
 def item_of(turn: Turn, namespace: tuple[str, ...]) -> Item:
-    """The item that a turn holds."""
-    return Item(**_parts(turn, namespace))
+    """Return the item in a turn."""
+    return Item(**_item_fields(turn, namespace))
 
 
-class Shelf(NamedTuple):
-    """A namespace and items in it.
+class NamespaceItems(NamedTuple):
+    """A namespace with some of its items.
 
     Attributes:
-        namespace: the labels.
-        memory: holds all its items.
-        turns: that hold the items, in the order in which they were put.
+        namespace: Labels of the namespace.
+        memory: Memory that holds all items of the namespace.
+        turns: Turns with the items, in the order in which the items were put.
     """
 
     namespace: tuple[str, ...]
@@ -156,21 +160,29 @@ class Shelf(NamedTuple):
     turns: list[Turn]
 
     @classmethod
-    def of(cls, memory: TitansMemory) -> Self:
-        """A namespace and all its items."""
+    def read(cls, memory: TitansMemory) -> Self:
+        """Return a namespace with all its items."""
         return cls(namespace_of(memory.tenant), memory, memory.turns())
 
-    def began(self) -> float:
-        """The time of the first item, in seconds since 1970."""
+    def first_time(self) -> float:
+        """Return the creation time of the first item, in seconds since 1970."""
         return min((turn.at.timestamp() for turn in self.turns if turn.at), default=0.0)
 
-    def only(self, filter: Mapping[str, Any], now: datetime) -> Self:  # noqa: A002 - as the op calls it
-        """The items that live now and pass a filter."""
-        turns = [turn for turn in self.turns if not has_expired(turn, now) and passes(turn.metadata["value"], filter)]
+    def select(self, filter: Mapping[str, Any], now: datetime) -> Self:  # noqa: A002  # LangGraph's name
+        """Return the namespace with the items that match a filter and have not expired."""
+        turns = [
+            turn for turn in self.turns if not has_expired(turn, now) and matches_filter(turn.metadata["value"], filter)
+        ]
         return self._replace(turns=turns)
 
-    def recall(self, query: str, count: int, *, abstain: bool) -> list[Found]:
-        """At most so many of the items, best first; none if nothing relevant is known and the store abstains."""
+    def recall(self, query: str, count: int, *, abstain: bool) -> list[FoundItem]:
+        """Return the items that answer a query, best first.
+
+        Args:
+            query: Query; not blank.
+            count: Maximum number of items, >= 0.
+            abstain: Whether to return nothing under the label `none`.
+        """
         ids = [turn.id or "" for turn in self.turns if turn.metadata["indexed"]]
         if not ids or not count:
             return []
@@ -178,28 +190,41 @@ class Shelf(NamedTuple):
         label = found.confidence
         if abstain and label is Confidence.NONE:
             return []
-        below = Confidence.LOW if label is Confidence.HIGH else label  # what is promised, is promised of the best
+        # The promise of the label "high" holds for the best item only.
+        other_label = Confidence.LOW if label is Confidence.HIGH else label
         return [
-            Found(self, recall.turn, score, (below if place else label).value)
+            FoundItem(self, recall.turn, score, (other_label if place else label).value)
             for place, (recall, score) in enumerate(zip(found, found.relevance, strict=True))
         ]
 
 
-class Found(NamedTuple):
-    """An item that a search has found, see `ScoredItem`."""
+class FoundItem(NamedTuple):
+    """An item that a search found.
 
-    shelf: Shelf
+    Attributes:
+        source: Namespace of the item.
+        turn: Turn with the item.
+        score: As in `ScoredItem`.
+        confidence: As in `ScoredItem`.
+    """
+
+    source: NamespaceItems
     turn: Turn
     score: float | None = None
     confidence: str | None = None
 
+    @property
+    def address(self) -> tuple[tuple[str, ...], str | None]:
+        """Namespace and turn id, which together are unique in the store."""
+        return self.source.namespace, self.turn.id
+
     def item(self) -> ScoredItem:
-        """The item."""
-        parts = _parts(self.turn, self.shelf.namespace)
-        return ScoredItem(**parts, score=self.score, confidence=self.confidence)
+        """Return the item as the search returns it."""
+        fields = _item_fields(self.turn, self.source.namespace)
+        return ScoredItem(**fields, score=self.score, confidence=self.confidence)
 
 
-def _parts(turn: Turn, namespace: tuple[str, ...]) -> dict[str, Any]:
+def _item_fields(turn: Turn, namespace: tuple[str, ...]) -> dict[str, Any]:
     return {
         "namespace": namespace,
         "key": key_of(turn),
@@ -209,13 +234,13 @@ def _parts(turn: Turn, namespace: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _key_text(key: str) -> str:
-    """The text of an item that no query finds; a turn needs one."""
+def _key_as_text(key: str) -> str:
+    """Return a text for the turn of an item that no query can find, because a turn needs a text."""
     return key if key.strip() else repr(key)
 
 
 def _texts(value: dict[str, Any], path: str) -> list[str]:
-    """The texts at a path. The whole value is told in words: a reader makes little of braces and quotes."""
+    """Return the texts at a path. The whole value, "$", becomes words: a reader cannot use braces and quotes."""
     if path != "$":
         return get_text_at_path(value, path)
     leaves = list(_leaves(value, ""))

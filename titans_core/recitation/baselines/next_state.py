@@ -1,4 +1,4 @@
-"""Read, be surprised, learn, recall: a neural memory of which state follows which, kept as a baseline."""
+"""A baseline: a neural memory that predicts the next state of a language model, and learns from its surprise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from titans_core.readers.causal_reader import CausalReader
 
 RIDGE = 0.01
-"""With unit keys, 1 shrinks answers to half of what was learned; below .01 other texts are answered too boldly."""
+"""λ of the least squares. With unit keys, λ = 1 shrinks the answers to half of what was learned. Below .01 the memory
+answers other texts too boldly."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Surprises:
     """How much the tokens of a text surprised a memory.
 
     Attributes:
-        tokens: the text's tokens, as text.
-        values: of each token, at least 0: the squared distance between the state that was predicted and the one that
-            came, which has length 1. 0 is known, 1 is all new (nothing was predicted), above 1 is known otherwise.
+        tokens: The text's tokens, as text.
+        values: The surprise of each token, at least 0: the squared distance between the predicted state and the true
+            state, which has length 1. 0: the token is known. 1: the token is new, nothing was predicted. Above 1:
+            another token was predicted.
     """
 
     tokens: tuple[str, ...]
@@ -35,63 +37,70 @@ class Surprises:
 
     @property
     def mean(self) -> float:
-        """Of all tokens."""
+        """The mean surprise of all tokens."""
         return sum(self.values) / len(self.values)
 
 
 class NextStateMemory:
     """A neural memory that predicts, from a frozen language model's state at a token, the next token's state.
 
-    Keys are the states of `CausalReader.layer`. Values are the states in which the next tokens enter the model, their
-    input embeddings, and the end token's after the last; the token of a predicted state is the one of the nearest
-    embedding. Predicting last-layer states instead, and reading them by the model's head, recites nothing: what the
-    head says of a state is the model's own guess at the token after it. All states have unit length.
+    The key of a token is the model's state at that token, in layer `CausalReader.layer`. The value is the input
+    embedding of the next token; after the last token, that of the end token. A predicted state stands for the token
+    with the nearest embedding. All states have unit length. It does not work to predict last-layer states and to decode
+    them with the model's head: the head turns a state into the model's own guess at the token after it.
 
-    Only the state at the last token says what is recited. Facts that begin alike are told apart from where they
-    differ: after "The" only one of all words that were learned can come.
+    Only the state at the last token decides what is recited. So facts with the same beginning are confused until they
+    differ: after "The", only one of all learned words can follow.
 
-    The memory is linear and fitted by least squares with λ = .01. Eight facts in one pass each (SmolLM2-135M, NF4,
-    last layer): tokens that are right after the true ones, and the mean surprise of these facts / of others.
+    The memory is linear and fitted by least squares with λ = .01. The table shows eight facts, learned in one pass each
+    (SmolLM2-135M, NF4, last layer): how many tokens are right when the true tokens stand before them, and the mean
+    surprise of these facts / of other facts.
 
-    | memory | of 88 tokens | surprise |
+    | memory | right of 88 tokens | surprise |
     |---|---|---|
-    | least squares, λ = .01 (the four misses: what follows "The") | 84 | .11 / .98 |
+    | least squares, λ = .01 (the four misses follow "The") | 84 | .11 / .98 |
     | least squares, λ = 1 | 58 | .55 / .77 |
-    | `tutorial`, fifty steps a write | 58 | .35 / .63 |
+    | `tutorial`, fifty steps for each write | 58 | .35 / .63 |
     | delta rule, θ = .5 | 30 | .73 / .98 |
     | `tutorial` | 28 | .46 / .52 |
     | `titans`, `yaad`: values of length √d | 5 | .93 / .94 |
     | `deltanet`, `gated_deltanet`, `linear_attention`, `least_squares` (λ = 100) | 2 | no difference |
 
-    Usage:
-
-    ```python
-    memory = NextStateMemory(CausalReader())
-    memory.learn("The secret code is X-8-DELTA-9.").mean  # 1.0
-    memory.read("The secret code is X-8-DELTA-9.").mean  # .03
-    memory.recall("The secret code is", max_new_tokens=16)  # " X-8-DELTA-9."
-    ```
-
     Attributes:
-        llm: the frozen model.
-        memory: what was learned.
+        llm: The frozen language model.
+        memory: The neural memory.
+
+    Example:
+        ```python
+        memory = NextStateMemory(CausalReader())
+        memory.learn("The secret code is X-8-DELTA-9.").mean  # 1.0
+        memory.read("The secret code is X-8-DELTA-9.").mean  # .03
+        memory.recall("The secret code is", max_new_tokens=16)  # " X-8-DELTA-9."
+        ```
     """
 
     def __init__(self, llm: CausalReader) -> None:
-        """A memory that has learned nothing; `llm` is shared, and locked for each pass."""
+        """Make an empty memory.
+
+        Args:
+            llm: The frozen language model. It may be shared: each pass locks it.
+        """
         self.llm = llm
         self.memory = NeuralMemory(MemorySpec(llm.dim, llm.dim, optimizer=LeastSquares(RIDGE)), dtype=torch.float32)
 
     @property
     def nbytes(self) -> int:
-        """Size of the memory in bytes, however much was learned."""
+        """Size of the memory in bytes. It does not depend on how much was learned."""
         return self.memory.state.nbytes
 
     def read(self, text: str) -> Surprises:
-        """How much a text surprises; nothing is learned.
+        """Measure how much a text surprises the memory. Nothing is learned.
+
+        Args:
+            text: The text, with at least one token.
 
         Raises:
-            InvalidQueryError: the text is empty.
+            InvalidQueryError: The text is empty.
         """
         tokens = self.llm.tokens(text)
         if not tokens:
@@ -101,11 +110,14 @@ class NextStateMemory:
     def learn(self, text: str) -> Surprises:
         """Learn a text in one pass.
 
+        Args:
+            text: The text, with at least one token.
+
         Returns:
-            How much it surprised before.
+            How much the text surprised the memory before it was learned.
 
         Raises:
-            EmptyTurnError: the text is empty.
+            EmptyTurnError: The text is empty.
         """
         tokens = self.llm.tokens(text)
         if not tokens:
@@ -116,17 +128,17 @@ class NextStateMemory:
         return surprises
 
     def recall(self, text: str, *, max_new_tokens: int) -> str:
-        """Continue a text by what was learned; the model gives states, and no word of its own.
+        """Continue a text with what was learned. The model computes the states, but no token is its own guess.
 
         Args:
-            text: the beginning of a text that was learned.
-            max_new_tokens: at most so many tokens, at least 1.
+            text: The beginning of a text that was learned.
+            max_new_tokens: Most tokens to write, at least 1.
 
         Returns:
-            The continuation, up to the end token; special tokens are left out. Empty if nothing was learned.
+            The continuation, up to the end token and without special tokens. Empty if nothing was learned.
 
         Raises:
-            InvalidQueryError: the text is empty.
+            InvalidQueryError: The text is empty.
         """
         beginning = [self.llm.start_token, *self.llm.tokens(text)]
         if len(beginning) == 1:
@@ -141,29 +153,29 @@ class NextStateMemory:
             return str(self.llm.lm.tokenizer.decode(tokens[len(beginning) :], skip_special_tokens=True))
 
     def _pairs(self, tokens: list[int]) -> tuple[Tensor, Tensor]:
-        """The states at the start token and at each token, and the state that comes after each."""
-        following = torch.tensor([*tokens, self.llm.end_token])
-        values = self._embeddings()[following.to(self.llm.lm.model.device)].float().cpu()
+        """The keys of the start token and of each token, and the value of each: the embedding of the next token."""
+        next_tokens = torch.tensor([*tokens, self.llm.end_token])
+        values = self._embeddings()[next_tokens.to(self.llm.lm.model.device)].float().cpu()
         return self._keys([self.llm.start_token, *tokens]), normalize(values, dim=-1)
 
     def _keys(self, tokens: list[int]) -> Tensor:
         return normalize(self.llm.states(torch.tensor([tokens]))[0].cpu(), dim=-1)
 
     def _surprises(self, tokens: list[int], keys: Tensor, values: Tensor) -> Surprises:
-        # The end token is no part of the text.
+        # The last distance belongs to the end token, which is not a part of the text.
         distances = (self.memory.read(keys) - values).square().sum(-1)[:-1]
         with self.llm.lm.lock:
             pieces = tuple(str(self.llm.lm.tokenizer.decode([token])) for token in tokens)
         return Surprises(pieces, tuple(distances.tolist()))
 
     def _embeddings(self) -> Tensor:
-        model: Any = self.llm.lm.model  # the base class of all models does not say what its embeddings are
+        model: Any = self.llm.lm.model  # the base class of all models does not declare the type of its embeddings
         weight: Tensor = model.get_input_embeddings().weight.detach()
         return weight
 
     def _nearest(self, state: Tensor) -> int:
         """The token whose input embedding has the smallest angle to a state."""
         embeddings = self._embeddings()
-        likeness = embeddings @ state.to(embeddings)
-        # A token that was never trained can have an embedding of zeros.
-        return int((likeness / embeddings.norm(dim=-1).clamp(min=1e-6)).argmax())
+        similarities = embeddings @ state.to(embeddings)
+        # The embedding of a token that was never trained can be all zeros.
+        return int((similarities / embeddings.norm(dim=-1).clamp(min=1e-6)).argmax())

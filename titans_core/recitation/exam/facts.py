@@ -1,4 +1,4 @@
-"""Made-up facts and questions, to measure recitation with: the same for everybody, by a seed."""
+"""Made-up facts and questions that measure a recitation. A seed always gives the same ones."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _CITIES = ("Lisbon", "Oslo", "Prague", "Toronto", "Cairo", "Lima", "Kyoto", "Dub
 _ANIMALS = ("ferret", "parrot", "hamster", "tortoise", "goldfish", "rabbit", "lizard", "pony", "canary", "hedgehog")
 _JOBS = ("plumber", "dentist", "baker", "pilot", "librarian", "florist", "welder", "translator", "nurse", "surveyor")
 _DRINKS = ("cocoa", "espresso", "lemonade", "cider", "green tea", "apple juice", "milk", "ginger ale", "rum", "sherry")
-_THINGS = ("violin", "trumpet", "cello", "banjo", "flute", "harp", "piano", "drums", "clarinet", "accordion")
+_INSTRUMENTS = ("violin", "trumpet", "cello", "banjo", "flute", "harp", "piano", "drums", "clarinet", "accordion")
 _FOODS = ("peanuts", "shellfish", "eggs", "celery", "mustard", "strawberries", "soy", "sesame", "wheat", "kiwi")
 _SPORTS = ("chess", "tennis", "rowing", "fencing", "judo", "archery", "sailing", "boxing", "golf", "curling")
 
 
 @dataclass(frozen=True)
 class Topic:
-    """Something that is known of a person.
+    """A property of a person, such as the favorite color.
 
     Attributes:
-        statement: with `{person}` and `{value}`, which ends the sentence.
-        questions: in other words than the statement, with `{person}`.
-        values: that the topic can take.
+        statement: A sentence with the fields `{person}` and `{value}`. The value is its last word.
+        questions: Questions with the field `{person}`, in other words than the statement.
+        values: Values that the property can have.
     """
 
     statement: str
@@ -74,7 +74,7 @@ TOPICS = (
     Topic(
         "The instrument that {person} plays is the {value}.",
         ("Which instrument does {person} play?", "What does {person} make music with?"),
-        _THINGS,
+        _INSTRUMENTS,
     ),
     Topic(
         "{person} is allergic to {value}.",
@@ -91,13 +91,13 @@ TOPICS = (
 
 @dataclass(frozen=True)
 class World:
-    """Whom facts are about, and what.
+    """The people and the topics that facts can be about.
 
     Attributes:
-        first_names: of the people.
-        surnames: of the people; everybody has one of each.
-        strangers: whole names that nobody is told about.
-        topics: what is known of people.
+        first_names: First names of the people.
+        surnames: Surnames of the people. Each person has one first name and one surname.
+        strangers: Full names of people that no fact is about.
+        topics: Topics that facts can be about.
     """
 
     first_names: tuple[str, ...]
@@ -111,13 +111,13 @@ WORLD = World(FIRST_NAMES, SURNAMES, STRANGERS, TOPICS)
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing to remember.
+    """A fact to teach, with its question.
 
     Attributes:
-        text: the whole sentence.
-        beginning: of it, up to the value.
-        value: what an answer must contain.
-        question: asks for it in other words.
+        text: The whole sentence.
+        beginning: The sentence up to the value.
+        value: The value that a right answer contains.
+        question: A question for the value, in other words than the sentence.
     """
 
     text: str
@@ -128,13 +128,13 @@ class Fact:
 
 @dataclass(frozen=True)
 class Exam:
-    """Facts to teach, and questions that nothing taught answers.
+    """Facts to teach, and questions that none of these facts answers.
 
     Attributes:
-        facts: all different, about people many of whom share a first name or a surname.
-        near: questions like those for the facts, about another person of the same names.
-        unknown: likewise, about people with names that nobody taught has.
-        unrelated: about something else altogether.
+        facts: The facts, all different. Many of their people share a first name or a surname.
+        near: Questions on the same topics, about other people with the same first names and surnames.
+        unknown: Questions on the same topics, about people whose names are in no fact.
+        unrelated: Questions about other subjects.
     """
 
     facts: tuple[Fact, ...]
@@ -144,25 +144,26 @@ class Exam:
 
 
 def make_exam(facts: int, *, seed: int = 0, negatives: int = 200, world: World = WORLD) -> Exam:
-    """Make facts and questions.
+    """Make an exam.
 
-    A seed's exams share nothing but the names; the first facts of a larger exam are those of a smaller one.
+    Exams with different seeds share only the names. With one seed, a larger exam begins with the facts of a smaller
+    one.
 
     Args:
-        facts: how many, from 1 to half of the world's people times its topics, 2,496 here.
-        seed: another one gives other people and other values.
-        negatives: how many questions of each kind that nothing answers; unrelated ones are 240 at most.
-        world: whom and what the facts are about.
+        facts: Number of facts, from 1 to half of the world's people times its topics; 2,496 in the default world.
+        seed: Seed that chooses the people and the values.
+        negatives: Number of questions of each kind that no fact answers. There are at most 240 unrelated questions.
+        world: The people and the topics that the facts are about.
     """
     draw = random.Random(seed)  # noqa: S311 - not for secrets
     people = [f"{first} {last}" for first, last in product(world.first_names, world.surnames)]
     draw.shuffle(people)
-    # Half of the people are told about: of each name there is somebody who is not.
-    told, untold = people[: len(people) // 2], people[len(people) // 2 :]
-    subjects = list(product(told, world.topics))
+    # Only half of the people have facts, so that near questions find other people with the same names.
+    taught_people, other_people = people[: len(people) // 2], people[len(people) // 2 :]
+    subjects = list(product(taught_people, world.topics))
     draw.shuffle(subjects)
     taught = tuple(_fact(person, topic, draw) for person, topic in subjects[:facts])
-    near = tuple(_question(draw.choice(untold), draw.choice(world.topics), draw) for _ in range(negatives))
+    near = tuple(_question(draw.choice(other_people), draw.choice(world.topics), draw) for _ in range(negatives))
     unknown = tuple(_question(draw.choice(world.strangers), draw.choice(world.topics), draw) for _ in range(negatives))
     unrelated = [pattern.format(thing) for pattern, things in _UNRELATED for thing in things]
     draw.shuffle(unrelated)
