@@ -61,7 +61,8 @@ def measure(conversation: Conversation) -> dict[str, tuple[int, int]]:
         if not places:
             return text
         place = rng.choice(places)
-        return text[: place.start()] + rng.choice(words) + text[place.end() :]
+        replacement: str = rng.choice(words)
+        return text[: place.start()] + replacement + text[place.end() :]
 
     form: dict[str, Callable[[str], str]] = {
         "the same": lambda text: text,

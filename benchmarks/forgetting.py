@@ -1,11 +1,11 @@
 """Measures what retention forgets and consolidation keeps: recall of old turns against their age.
 
-    python -m benchmarks.forgetting [--turns 20000] [--keep 0.9998] [--figure ages.png] [--json figures.json]
+    python -m benchmarks.forgetting [--turns 20000] [--retention 0.9998] [--figure ages.png] [--json figures.json]
 
-Made-up facts are memorized, one turn each. Questions are asked of some of every age, first of the neural memory alone
-(the weights as they are), then of the whole memory, which has the log. Half of those facts matter: they were recalled
-three times before. The same file is opened with a memory that keeps everything, with one that fades, and with that one
-after `consolidate()`.
+Made-up facts are memorized, one turn each. Questions about facts of every age are asked of the neural memory alone (the
+weights), then of the whole memory, which has the log. The file is opened three times: with a memory that keeps
+everything, with a memory that fades, and with the fading memory after `consolidate()`. Half of the facts matter: they
+are recalled three times before the consolidation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.common.synthetic import Fact
-    from titans_core.memory.learner import Learner
 
 AGES, EACH, DEPTH = 10, 40, 10
 """Bins of age, facts asked for in each, and how many recalls count as found."""
@@ -44,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=20_000, help="facts to memorize")
-    parser.add_argument("--keep", type=float, default=0.9998, help="retention of the memory that fades")
+    parser.add_argument("--retention", type=float, default=0.9998, help="retention of the memory that fades")
     parser.add_argument("--figure", type=Path, help="draw recall against age to this file")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args(arguments)
-    report = {"benchmark": "forgetting", **measure(options.turns, options.keep)}
+    report = {"benchmark": "forgetting", **measure(options.turns, options.retention)}
     show(report)
     if options.figure:
         draw(report, options.figure)
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_report(options.json, report)
 
 
-def measure(turns: int, keep: float) -> dict[str, Any]:
+def measure(turns: int, retention: float) -> dict[str, Any]:
     """Recall by age, for every way to keep or forget."""
     facts = make_facts(turns, seed=0)
     rng = random.Random(1)  # noqa: S311 - repeatable, not secret
@@ -69,28 +68,33 @@ def measure(turns: int, keep: float) -> dict[str, Any]:
         with TitansMemory.open(path, tenant="t") as memory:
             memory.memorize_many((fact.text for fact in facts), progress=True)
             curves["keeps everything"] = ask(memory, facts, asked, matters, 1.0)
+        with TitansMemory.open(path, tenant="t", retention=retention) as memory:
+            curves["fades"] = ask(memory, facts, asked, matters, retention)
             for row in track(sorted(matters), description="recalling"):
                 for _ in range(3):
                     memory.recall(facts[row].question)
-        with TitansMemory.open(path, tenant="t", retention=keep) as memory:
-            curves["fades"] = ask(memory, facts, asked, matters, keep)
-            # The counts stand in a snapshot, and the weights of another retention have none.
-            cache_of(memory).recalled = dict.fromkeys((row + 1 for row in matters), 3)
             start = time.perf_counter()
             rehearsed = memory.consolidate(share=len(matters) / turns)
             took = time.perf_counter() - start
-            curves["fades, consolidated"] = ask(memory, facts, asked, matters, keep)
+            curves["fades, consolidated"] = ask(memory, facts, asked, matters, retention)
     ages = [turns - (index + 0.5) * width for index in range(AGES)]
-    return {"turns": turns, "keep": keep, "ages": ages, "rehearsed": rehearsed, "seconds": took, "R@10": curves}
+    return {
+        "turns": turns,
+        "retention": retention,
+        "ages": ages,
+        "rehearsed": rehearsed,
+        "seconds": took,
+        "R@10": curves,
+    }
 
 
 def ask(
-    memory: TitansMemory, facts: Sequence[Fact], asked: Sequence[Sequence[int]], matters: set[int], keep: float
+    memory: TitansMemory, facts: Sequence[Fact], asked: Sequence[Sequence[int]], matters: set[int], retention: float
 ) -> dict[str, list[float]]:
     """R@10 by age, oldest first: of the weights alone for what matters and what does not, and of the whole memory."""
     found: dict[str, list[float]] = {"weights, matters": [], "weights, other": [], "whole memory": []}
     for rows in track(asked, description="asking"):
-        alone = {row: by_weights(memory, facts[row].question, row, keep) for row in rows}
+        alone = {row: by_weights(memory, facts[row].question, row, retention) for row in rows}
         found["weights, matters"].append(fmean(alone[row] for row in rows if row in matters))
         found["weights, other"].append(fmean(alone[row] for row in rows if row not in matters))
         texts = ([recall.text for recall in memory.recall(facts[row].question, k=DEPTH)] for row in islice(rows, 10))
@@ -99,31 +103,28 @@ def ask(
     return found
 
 
-def by_weights(memory: TitansMemory, question: str, row: int, keep: float) -> bool:
-    """Whether the weights alone have the fact among their first answers."""
-    cache = cache_of(memory)
+def by_weights(memory: TitansMemory, question: str, row: int, retention: float) -> bool:
+    """Whether the weights alone have the fact of this row among their first answers."""
     [reading] = load_reader().read([question])
-    passages = cache.index.passages()
-    scores = associative_scores(
-        cache.state,
-        passages.columns,
-        reading.keys,
-        token_weights(cache.spec, cache.state, reading.keys),
-        lengths=passages.lengths,
-        retention_factors=cache.index.retention_factors(cache.state.updates, keep),
-        passages=np.ones(len(passages.columns), np.int32),
-    )
+    with memory.knowledge() as known:
+        passages = known.index.passages()
+        scores = associative_scores(
+            known.state,
+            passages.columns,
+            reading.keys,
+            token_weights(known.spec, known.state, reading.keys),
+            lengths=passages.lengths,
+            retention_factors=known.index.retention_factors(known.state.updates, retention),
+            passages=np.ones(len(passages.columns), np.int32),
+        )
     return int((scores > scores[row]).sum()) < DEPTH
-
-
-def cache_of(memory: TitansMemory) -> Learner:
-    """The weights of a memory."""
-    return memory._learned.learner  # noqa: SLF001 - no public name answers without the log
 
 
 def show(report: dict[str, Any]) -> None:
     """Print recall by age as a table."""
-    table = Table("memory", "asked", title=f"R@{DEPTH} by age in turns, {report['turns']} turns, keep {report['keep']}")
+    table = Table(
+        "memory", "asked", title=f"R@{DEPTH} by age in turns, {report['turns']} turns, retention {report['retention']}"
+    )
     for age in report["ages"]:
         table.add_column(f"{age:.0f}", justify="right")
     for memory, curves in report["R@10"].items():

@@ -293,7 +293,9 @@ def best_passage(material: Material, scores: NDArray[np.float32]) -> NDArray[np.
 def with_neighbours(material: Material, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each turn's score and a share of its neighbours', (Q, T)."""
     padded = np.concatenate([scores, np.zeros_like(scores[:, :1])], axis=1)
-    return scores + NEIGHBOUR * (padded[:, material.beside[:, 0]] + padded[:, material.beside[:, 1]])
+    neighbours = padded[:, material.beside[:, 0]] + padded[:, material.beside[:, 1]]
+    total: NDArray[np.float32] = scores + NEIGHBOUR * neighbours
+    return total
 
 
 def judge(material: Material, scores: NDArray[np.float32], row: Row) -> None:

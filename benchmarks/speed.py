@@ -79,7 +79,8 @@ def measure_batches(memory: TitansMemory, reader: EncoderReader, facts: Sequence
     for number, batch in enumerate(track(rounds, description="memorize_many and the bare reader")):
         texts = [fact.text for fact in batch]
         # Each goes first in every other round: going second would profit from warm caches.
-        calls = [("memory", memory.memorize_many), ("reader", reader.read)][:: 1 if number % 2 else -1]
+        pair: list[tuple[str, Callable[[Any], object]]] = [("memory", memory.memorize_many), ("reader", reader.read)]
+        calls = pair[:: 1 if number % 2 else -1]
         taken = {name: seconds(call, texts) for name, call in calls}
         memory_rates.append(len(batch) / taken["memory"])
         reader_rates.append(len(batch) / taken["reader"])

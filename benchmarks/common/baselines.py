@@ -24,7 +24,8 @@ def cosine_scores(model: SentenceTransformer, turns: Sequence[str], queries: Seq
     """The cosine of every query (rows) with every turn (columns), by the sentence vectors of the model."""
     of_turns = model.encode(list(turns), normalize_embeddings=True, show_progress_bar=False)
     of_queries = model.encode(list(queries), normalize_embeddings=True, show_progress_bar=False)
-    return of_queries @ of_turns.T
+    scores: NDArray[np.float32] = of_queries @ of_turns.T
+    return scores
 
 
 def bm25_scores(turns: Sequence[str], queries: Sequence[str]) -> NDArray[np.float32]:
@@ -32,7 +33,10 @@ def bm25_scores(turns: Sequence[str], queries: Sequence[str]) -> NDArray[np.floa
     stemmer = Stemmer.Stemmer("porter")
 
     def words(texts: Sequence[str]) -> list[list[str]]:
-        return bm25s.tokenize(list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
+        found: list[list[str]] = bm25s.tokenize(
+            list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False
+        )
+        return found
 
     index = bm25s.BM25()
     index.index(words(turns), show_progress=False)

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 
 def remembered(
-    path: Path, limit: int | None, keep: Path | None, progress: Progress
+    path: Path, limit: int | None, cache: Path | None, progress: Progress
 ) -> Iterator[tuple[str, Conversation, list[Conversation], MemoryBank]]:
     """Each conversation of a file, once a tenant with its id has memorized it.
 
     Args:
         path: the file.
         limit: only so many conversations; None for all.
-        keep: folder for the memories: reading takes minutes, finding them here seconds. None deletes them afterwards.
+        cache: Folder that keeps the memories for the next run, because reading takes minutes; None deletes them
+            afterwards.
         progress: shows how far it is.
 
     Yields:
@@ -37,7 +38,7 @@ def remembered(
     name, conversations = load_conversations(path, limit)
     task = progress.add_task(name, total=len(conversations))
     with TemporaryDirectory() as folder:
-        file = (keep or Path(folder)) / f"{path.stem}.db"
+        file = (cache or Path(folder)) / f"{path.stem}.db"
         # A rule without a calibration: the shipped one may be what is being made.
         with MemoryBank(file, reader=RepeatingReader(), strategy="softmax") as bank:
             for conversation in conversations:
@@ -51,7 +52,7 @@ def data_arguments(description: str) -> ArgumentParser:
     parser = ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="files of conversations and questions")
     parser.add_argument("--limit", type=int, help="only the first N conversations of each")
-    parser.add_argument("--keep", type=Path, help="folder for the memories, for the next run")
+    parser.add_argument("--cache", type=Path, help="folder for the memories, for the next run")
     return parser
 
 

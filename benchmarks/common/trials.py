@@ -77,11 +77,11 @@ class Trial:
         return self.case.group.split("/")[0]
 
 
-def gather(path: Path, limit: int | None, keep: Path | None, progress: Progress) -> list[Trial]:
+def gather(path: Path, limit: int | None, cache: Path | None, progress: Progress) -> list[Trial]:
     """The trials of a file."""
     return [
         trial
-        for name, conversation, conversations, bank in remembered(path, limit, keep, progress)
+        for name, conversation, conversations, bank in remembered(path, limit, cache, progress)
         for trial in trials_of(f"{name}/{conversation.id}", conversation, conversations, bank)
     ]
 

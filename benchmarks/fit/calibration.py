@@ -1,6 +1,6 @@
 """Makes the calibration that ships with the package, and says what its labels are worth on conversations held out.
 
-    python -m benchmarks.fit.calibration --data one.json other.json [--keep FOLDER] [--write FILE] [--figure FILE]
+    python -m benchmarks.fit.calibration --data one.json other.json [--cache FOLDER] [--write FILE] [--figure FILE]
         [--json figures.json]
 
 What it is made of is in trials.py. A question that is asked as it is counts 1 in the fit, the others less, and every
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     console = Console()
     with Progress(console=console) as progress:
-        found = [gather(path, options.limit, options.keep, progress) for path in options.data]
+        found = [gather(path, options.limit, options.cache, progress) for path in options.data]
         found.append(list(told()))
         trials = [trial for each in found for trial in balanced(each)]
         made = fit(trials)

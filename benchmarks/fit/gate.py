@@ -80,14 +80,16 @@ def main() -> None:
         return torch.from_numpy(np.stack([reading.pooled for reading in encoder.read(texts)]))
 
     for facts in (4, 16, 64, 256, 1024):
-        known, near, seed = [], [], 0
+        known: list[tuple[float, float]] = []  # (activation, familiarity) of questions that a fact answers
+        others: list[tuple[float, float]] = []  # and of questions that no fact answers
+        seed = 0
         while len(known) < options.questions:
             exam = make_exam(facts, seed=seed, negatives=max(1, options.questions * min(facts, 96) // 96), world=WORLD)
             address = AddressMemory(encoder.dim)
             address.rewrite(read([fact.text for fact in exam.facts]))
             for questions, scores in (
                 ([fact.question for fact in exam.facts], known),
-                ([*exam.near, *exam.unknown], near),
+                ([*exam.near, *exam.unknown], others),
             ):
                 questions = questions[: options.questions]
                 activations, slots = address.read(read(questions)).max(dim=-1)
@@ -95,12 +97,12 @@ def main() -> None:
                     surprisal = surprisal_given(llm, exam.facts[slot].text, question)
                     scores.append((activation, activation / surprisal))
             seed += 1
-        known, near = np.array(known), np.array(near)
-        min_activation, min_familiarity = np.quantile(known, 0.02, axis=0)
-        passing_near = ((near[:, 0] >= min_activation) & (near[:, 1] >= min_familiarity)).mean()
-        passing_known = ((known[:, 0] >= min_activation) & (known[:, 1] >= min_familiarity)).mean()
+        answered, unanswered = np.array(known), np.array(others)
+        min_activation, min_familiarity = np.quantile(answered, 0.02, axis=0)
+        passing_others = ((unanswered[:, 0] >= min_activation) & (unanswered[:, 1] >= min_familiarity)).mean()
+        passing_known = ((answered[:, 0] >= min_activation) & (answered[:, 1] >= min_familiarity)).mean()
         print(f"{facts:>5} facts: address {min_activation:.3f}, familiarity {min_familiarity:.4f}; "
-              f"known {passing_known:.3f}, others {passing_near:.3f} of {len(near)}", flush=True)  # fmt: skip
+              f"known {passing_known:.3f}, others {passing_others:.3f} of {len(others)}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Fits the weights of the parts of a recall's score, and measures them on conversations they were not fitted to.
 
-    python -m benchmarks.fit.ranking --data one.json other.json [--keep FOLDER] [--write FILE]
+    python -m benchmarks.fit.ranking --data one.json other.json [--cache FOLDER] [--write FILE]
 
 The weights w maximise the likelihood of the evidence under softmax(w · parts) over the candidates of each question
 (the listwise loss of ListNet), with every file counting the same, and a little ridge. There are ten of them, for more
@@ -60,7 +60,8 @@ class Case:
     def target(self) -> NDArray[np.float64]:
         """(c,), the share of the evidence that each candidate is; all 0 where none was found."""
         right = np.array([found in self.evidence for found in self.ids], np.float64)
-        return right / max(right.sum(), 1)
+        share: NDArray[np.float64] = right / max(right.sum(), 1)
+        return share
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     console = Console()
     with Progress(console=console) as progress:
-        cases = [case for path in options.data for case in gather(path, options.limit, options.keep, progress)]
+        cases = [case for path in options.data for case in gather(path, options.limit, options.cache, progress)]
         names = list(Weights.fitted().by_name)
         held_out = cross_validate(cases, progress)
     weights = dict(zip(names, np.round(fit(cases), 3).tolist(), strict=True))
@@ -80,10 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.write.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def gather(path: Path, limit: int | None, keep: Path | None, progress: Progress) -> list[Case]:
+def gather(path: Path, limit: int | None, cache: Path | None, progress: Progress) -> list[Case]:
     """The cases of a file's answerable questions."""
     cases: list[Case] = []
-    for name, conversation, _, bank in remembered(path, limit, keep, progress):
+    for name, conversation, _, bank in remembered(path, limit, cache, progress):
         with bank.tenant(conversation.id) as memory:
             cases += ask(name, conversation, memory)
     return cases

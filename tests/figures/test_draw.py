@@ -31,15 +31,6 @@ PICTURES = {
 }
 
 
-@pytest.fixture(scope="module")
-def talk(reader, tmp_path_factory):
-    path = tmp_path_factory.mktemp("talk") / "memory.db"
-    with TitansMemory.open(path, tenant="talk", reader=reader) as memory:
-        for speaker, text in TALK:
-            memory.memorize(text, speaker=speaker)
-        yield memory
-
-
 def run(*arguments):
     return CliRunner().invoke(cli.build_app(), ["figures", *map(str, arguments)])
 

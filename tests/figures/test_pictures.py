@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from titans_core import TitansMemory, figures
+from titans_core import figures
 from titans_core.errors import InvalidQueryError, UnwritableError
 from titans_core.figures.curves import _correlation_title
 from titans_core.figures.history import replay
@@ -31,15 +31,6 @@ TALK = [
     ("Ben", "Good to hear."),
 ]
 NAMES = ["surprise_over_time", "update_heat_map", "momentum_against_surprise", "effect_of_forgetting", "dashboard"]
-
-
-@pytest.fixture(scope="module")
-def talk(reader, tmp_path_factory):
-    path = tmp_path_factory.mktemp("talk") / "memory.db"
-    with TitansMemory.open(path, tenant="talk", reader=reader) as memory:
-        for speaker, text in TALK:
-            memory.memorize(text, speaker=speaker)
-        yield memory
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from titans_core import __version__
 from titans_core.cli.doctor import Check, Status, examine
-from titans_core.cli.files import add_maintenance_commands, add_transfer_commands
+from titans_core.cli.files import CommandLine, add_maintenance_commands, add_transfer_commands
 from titans_core.errors import TitansError
 
 if TYPE_CHECKING:
@@ -95,8 +95,9 @@ def build_app() -> "typer.Typer":
                 console.print(str(path), soft_wrap=True, markup=False)
 
     _add_llm_commands(app, console)
-    add_transfer_commands(app, console, _explain_errors)
-    add_maintenance_commands(app, console, _explain_errors)
+    line = CommandLine(app, console, _explain_errors)
+    add_transfer_commands(line)
+    add_maintenance_commands(line)
     return app
 
 

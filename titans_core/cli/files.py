@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 if TYPE_CHECKING:
     import typer
@@ -13,17 +13,29 @@ if TYPE_CHECKING:
     from titans_core.memory.maintenance import Report
 
 
-def add_maintenance_commands(
-    app: "typer.Typer", console: "Console", explain_errors: Callable[[], AbstractContextManager[None]]
-) -> None:
-    """Add the commands `verify`, `repair` and `backup` to the command line.
+class CommandLine(NamedTuple):
+    """The command line that commands are added to.
 
-    Args:
-        app: The command line.
+    Attributes:
+        app: The typer app.
         console: The console for the output.
         explain_errors: Makes a context for a command's body that ends the command with a message after an error.
     """
+
+    app: "typer.Typer"
+    console: "Console"
+    explain_errors: Callable[[], AbstractContextManager[None]]
+
+
+def add_maintenance_commands(line: CommandLine) -> None:
+    """Add the commands `verify`, `repair` and `backup`.
+
+    Args:
+        line: The command line.
+    """
     import typer
+
+    app, console, explain_errors = line
 
     file_argument = typer.Argument(help="File of the memory.")
 
@@ -86,17 +98,15 @@ def _print(console: "Console", report: "Report", summary: str) -> None:
         console.print(f"problem  {owner}: {damage.what} ({damage.count})", soft_wrap=True, markup=False)
 
 
-def add_transfer_commands(
-    app: "typer.Typer", console: "Console", explain_errors: Callable[[], AbstractContextManager[None]]
-) -> None:
-    """Add the commands `export` and `import` to the command line.
+def add_transfer_commands(line: CommandLine) -> None:
+    """Add the commands `export` and `import`.
 
     Args:
-        app: The command line.
-        console: The console for the output.
-        explain_errors: Makes a context for a command's body that ends the command with a message after an error.
+        line: The command line.
     """
     import typer
+
+    app, console, explain_errors = line
 
     url_argument = typer.Argument(help="File of the memory, or a postgresql:// URL.")
     tenant_option = typer.Option(help="Tenant: the name of the memory's owner.")

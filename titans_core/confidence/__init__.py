@@ -1,4 +1,4 @@
-"""Labels for recalls."""
+"""Labels for recalls: rules, calibrated probabilities, and second models that read the recalls."""
 
 from titans_core.confidence.calibrated import Calibrated
 from titans_core.confidence.calibration import PROMISES, Calibration, Case, Probabilities

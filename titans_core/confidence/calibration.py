@@ -1,4 +1,4 @@
-"""From the features of a ranking to probabilities, and from these to labels with a promise."""
+"""Calibrations: from the features of a ranking to probabilities, and from probabilities to labels with a promise."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 VERSION = 3
 
 PROMISES = (0.95, 0.9, 0.8)
-"""Shares of the `high` recalls that are right, as a calibration may promise them."""
+"""Shares of correct recalls that a calibration may promise for `high`."""
 
 HIDDEN = 0.1
-"""What `none` promises: at most this share of such queries had an answer stored."""
+"""The promise of `none`: at most this share of the queries under it had an answer stored."""
 
 
 def check_promise(promise: float) -> None:
@@ -42,17 +42,18 @@ def check_promise(promise: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One query whose answer is known, as calibrations are fitted and tested on it.
+    """One query whose answer is known; calibrations are fitted to cases and tested on them.
 
     Attributes:
-        features: the ranking's, by name.
-        first: whether the first recall answers.
-        top3: whether one of the first three does.
-        stored: whether any turn does.
-        group: what belongs together (a conversation): fitted and tested on as a whole.
-        weight: what the case counts in the fit; 0 keeps it out.
-        asked: whether somebody asked this of this memory as it is; thresholds for `high` are tested on these.
-        tested: whether thresholds are tested on it; else it only helps to fit.
+        features: The features of the ranking, by name.
+        first: Whether the first recall answers the query.
+        top3: Whether one of the first three recalls answers it.
+        stored: Whether any stored turn answers it.
+        group: The group of the case, such as its conversation. A group is never split between fit and test.
+        weight: The weight of the case in the fit, at least 0.
+        asked: Whether the query was asked of this memory as it is, with no turn hidden. The thresholds of `high` are
+            tested on these cases only.
+        tested: Whether thresholds are tested on the case; otherwise it is used for the fit only.
     """
 
     features: Mapping[str, float]
@@ -69,12 +70,13 @@ class Case:
 class Logistic:
     """p = σ(b + wᵀz + zᵀQ z), with z_i = (x_i − mean_i) / scale_i and each x_i within its span.
 
-    The products say what no feature says alone: a narrow lead among good matches is another thing than among bad ones.
+    The products express what no feature expresses alone: a narrow lead means something else among good matches than
+    among bad ones.
 
     Attributes:
         bias: b.
         weights: w, by the names of the features.
-        products: Q, symmetric; rows and columns in the order of the weights.
+        products: Q, symmetric; rows and columns are in the order of the weights.
     """
 
     bias: float
@@ -82,18 +84,18 @@ class Logistic:
     products: list[list[float]]
 
     def parts(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What each feature adds to the log odds, (n,): its own weight's part, and half of its products with others."""
+        """The part of the log odds that each feature adds, (n,): its weight, and half of its products with others."""
         added: NDArray[np.float64] = z * (np.array(list(self.weights.values())) + np.array(self.products) @ z)
         return added
 
 
 class Probabilities(NamedTuple):
-    """What a calibration says of a recall, each in [0, 1].
+    """The probabilities of a calibration, each in [0, 1].
 
     Attributes:
-        first: that the first recall answers.
-        top3: that one of the first three does.
-        stored: that anything stored does.
+        first: That the first recall answers the query.
+        top3: That one of the first three recalls answers it.
+        stored: That any stored turn answers it.
     """
 
     first: float
@@ -103,21 +105,23 @@ class Probabilities(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What labels rest on. Ships with the package for the default reader; see `TitansMemory.calibrate` for others.
+    """Three probabilities and the thresholds of the labels.
+
+    One ships with the package for the default reader; `TitansMemory.calibrate` makes one for other readers.
 
     Attributes:
-        reader: fingerprint of the reader that it was made with.
-        ranking: fingerprint of the ranking's weights, likewise.
-        span: of each feature, by name, the least and the most that was seen but for one case in a hundred on either
-            side; what lies beyond counts as the end.
-        mean: of each feature.
-        scale: standard deviation of each.
-        first: to the probability that the first recall answers.
-        top3: to the probability that one of the first three does.
-        stored: to the probability that anything stored does.
-        high: for each promise ("0.9") the threshold of `first` that keeps it, with its test; None if none does.
-        none: the threshold of 1 − `stored` that keeps the promise of `none`, likewise.
-        report: how it was made, and how well it does on cases that it was not fitted to.
+        reader: Fingerprint of the reader that the calibration was made with.
+        ranking: Fingerprint of the ranking and its features that the calibration was made with.
+        span: For each feature the 1 % and the 99 % quantile of the cases; values outside are clipped to them.
+        mean: The mean of each feature.
+        scale: The standard deviation of each feature.
+        first: The model of the probability that the first recall answers.
+        top3: The model of the probability that one of the first three recalls answers.
+        stored: The model of the probability that any stored turn answers.
+        high: For each promise, such as "0.9", the threshold of `first` that keeps it and its test; None if no
+            threshold keeps it.
+        none: The threshold of 1 − `stored` that keeps the promise of `none`, and its test; None if no threshold does.
+        report: How the calibration was made, and how good it is on cases that it was not fitted to.
     """
 
     reader: str
@@ -133,24 +137,24 @@ class Calibration:
     report: Mapping[str, Any]
 
     def fits(self, reader: str, ranking: str) -> bool:
-        """Whether it was made with this reader and these weights of the ranking."""
+        """Whether the calibration was made with this reader and this ranking."""
         return (self.reader, self.ranking) == (reader, ranking)
 
     def probabilities(self, features: Mapping[str, float]) -> Probabilities:
-        """What the three models say."""
+        """The probabilities for the features of a ranking."""
         z = self._standardised(features)
         first, top3, stored = (
             _sigmoid(model.bias + float(model.parts(z).sum())) for model in (self.first, self.top3, self.stored)
         )
-        # One of three is at least as likely as the first of them, whatever two separate fits say.
+        # The models are fitted separately, but one of three recalls is at least as likely to answer as the first.
         return Probabilities(first, max(first, top3), stored)
 
     def label(self, found: Probabilities, promise: float) -> Confidence:
         """The label of a recall with these probabilities.
 
         Args:
-            found: see `probabilities`.
-            promise: of `high`, one of `PROMISES`.
+            found: The probabilities, see `probabilities`.
+            promise: The promise of `high`, one of `PROMISES`.
         """
         high, none = self.high.get(str(promise)), self.none
         if high is not None and found.first >= high["value"]:
@@ -158,39 +162,39 @@ class Calibration:
         return Confidence.NONE if none is not None and 1 - found.stored >= none["value"] else Confidence.LOW
 
     def contributions(self, model: Logistic, features: Mapping[str, float]) -> dict[str, float]:
-        """What each feature adds to the log odds of a model, by name; see `Logistic.parts`."""
+        """The part of a model's log odds that each feature adds, by name; see `Logistic.parts`."""
         return dict(zip(self.mean, model.parts(self._standardised(features)).tolist(), strict=True))
 
     def _standardised(self, features: Mapping[str, float]) -> NDArray[np.float64]:
-        """The features as a `Logistic` takes them: z, (n,)."""
+        """The features as z of `Logistic`, (n,)."""
         within = (min(max(features[name], low), high) for name, (low, high) in self.span.items())
         shifted = np.array(list(within)) - np.array(list(self.mean.values()))
         standardised: NDArray[np.float64] = shifted / np.array(list(self.scale.values()))
         return standardised
 
     def dump(self) -> str:
-        """As JSON, a line for each field."""
+        """The calibration as JSON, with one line for each field."""
         named = {"version": VERSION, **asdict(self)}
         lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in named.items())
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From JSON.
+        """Make a calibration from JSON.
 
         Raises:
-            CalibrationError: it is no calibration, or not a sound one.
+            CalibrationError: The text is no calibration, or its numbers do not fit together.
         """
         try:
             found = json.loads(text)
             if found.pop("version") != VERSION:
-                raise CalibrationError("This calibration is of another version; make it again with `calibrate`.")
+                raise CalibrationError("This calibration has another version; make it again with `calibrate`.")
             models = [Logistic(**found.pop(name)) for name in ("first", "top3", "stored")]
             made = cls(first=models[0], top3=models[1], stored=models[2], **found)
             numbers = [*made.mean.values(), *made.scale.values(), *chain.from_iterable(made.span.values())]
             for model in models:
                 numbers += [model.bias, *model.weights.values(), *chain.from_iterable(model.products)]
-                # In one order too: the products have no names of their own.
+                # The order counts too, because the products have no names.
                 sound = list(model.weights) == list(made.mean) == list(made.scale) == list(made.span)
                 square = [len(row) for row in model.products] == [len(model.weights)] * len(model.weights)
                 if not sound or not square or not all(math.isfinite(number) for number in numbers):
@@ -202,23 +206,23 @@ class Calibration:
         return made
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, for `load`."""
+        """Write the calibration to a file, for `load`."""
         Path(path).write_text(self.dump(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read it from a file.
+        """Read a calibration from a file.
 
         Raises:
-            CalibrationError: it is no calibration, or not a sound one.
-            OSError: the file cannot be read.
+            CalibrationError: The file is no calibration, or its numbers do not fit together.
+            OSError: The file cannot be read.
         """
         return cls.parse(Path(path).read_text(encoding="utf-8"))
 
     @classmethod
     @cache
     def shipped(cls) -> Self:
-        """The one that ships with the package, made with the default reader."""
+        """The calibration that ships with the package; it was made with the default reader."""
         return cls.parse(files("titans_core.confidence").joinpath("calibration.json").read_text(encoding="utf-8"))
 
 

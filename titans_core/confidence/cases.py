@@ -1,4 +1,4 @@
-"""Questions with known answers, asked of a memory: the cases that a calibration is made of."""
+"""Cases for a calibration: questions with known answers, asked of a memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from titans_core.types import Recollection
 
 TOP_RECALLS = 3
-"""Recalls that `Recollection.probability_top3` is about: what goes into a prompt."""
+"""The number of recalls that `Recollection.probability_top3` is about: those that usually go into a prompt."""
 
 HIDDEN_CASE_WEIGHT = 0.3
-"""What a question whose answer was hidden counts in a fit, against one that somebody asked."""
+"""The weight in a fit of a question whose answer was hidden; a question that somebody asked has weight 1."""
 
 
 def collect_cases(
@@ -26,16 +26,19 @@ def collect_cases(
     pairs: Iterable[tuple[str, Collection[str]]],
     group: str,
 ) -> Iterator[Case]:
-    """The cases of a memory.
+    """Collect the cases of a memory.
 
-    Each question with an answer makes two: as it is, and with the answering turns hidden, as if they had not been
-    said. The latter are the hard part of knowing what one does not know: everything else about the subject is there.
-    A question for which nothing at all is found makes no case: it is `none` whatever the calibration.
+    Each question with an answer makes two cases: as it is, and with the answering turns hidden, as if they had not
+    been said. The second case is the hard one, because everything else about the subject is stored. A question for
+    which nothing is found makes no case: its label is `none` under every calibration.
 
     Args:
-        recollect: recalls for a query, under a strategy, without the turns of these ids.
-        pairs: queries, and the ids of the turns that answer them; none where nothing stored does.
-        group: of all these cases.
+        recollect: Recalls for a query, under a strategy, without the turns that have these ids.
+        pairs: Queries, each with the ids of the turns that answer it; no ids if no stored turn does.
+        group: The group of all cases.
+
+    Yields:
+        The cases.
     """
     for query, answers in pairs:
         yield from _case(recollect, query, answers, (), group)
@@ -67,7 +70,7 @@ def _case(
 
 @dataclass(slots=True)
 class _Recorder:
-    """A strategy that only looks."""
+    """A strategy that records the features."""
 
     features: Mapping[str, float] = field(default_factory=dict)
 

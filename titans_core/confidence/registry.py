@@ -1,4 +1,4 @@
-"""Strategies by name."""
+"""The strategies by name."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "cross_encoder": CrossEncoderReranker,
     "llm_decides": LLMDecides,
 }
-"""The strategies by name, with their default models and thresholds."""
+"""The strategies by name, each with its default model and thresholds."""
 
 
 def make_strategy(strategy: Strategy | str | None, *, reader: str, ranking: str) -> Strategy:
-    """A strategy from its name, from itself, or the default from None: `Calibrated`, if it fits.
+    """Make a strategy.
 
     Args:
-        strategy: the name, the object, or None.
-        reader: fingerprint of the memory's reader.
-        ranking: fingerprint of the ranking and its features.
+        strategy: The name of a strategy, or a strategy; None for `Calibrated`, if the shipped calibration fits.
+        reader: Fingerprint of the memory's reader.
+        ranking: Fingerprint of the ranking and its features.
 
     Raises:
-        InvalidQueryError: no strategy has this name.
-        CalibrationError: the strategy was calibrated with another reader or another ranking.
+        InvalidQueryError: No strategy has this name.
+        CalibrationError: The strategy was calibrated with another reader or another ranking.
     """
     if strategy is None:
         if Calibration.shipped().fits(reader, ranking):
@@ -47,7 +47,7 @@ def make_strategy(strategy: Strategy | str | None, *, reader: str, ranking: str)
         rules = ", ".join(name for name in STRATEGIES if name != "calibrated")
         warn_caller(
             f"No calibration is known for the reader {reader}: no recall will be labelled `high`. Make one with "
-            f"`calibrate`, or choose a strategy that promises nothing: {rules}.",
+            f"`calibrate`, or choose a strategy without promises: {rules}.",
             UncalibratedWarning,
         )
         return Uncalibrated()
@@ -56,10 +56,11 @@ def make_strategy(strategy: Strategy | str | None, *, reader: str, ranking: str)
             raise InvalidQueryError(f"No strategy is named {strategy!r}; there are {', '.join(STRATEGIES)}.")
         strategy = STRATEGIES[strategy]()
     if isinstance(strategy, Calibrated):
-        made = strategy.calibration
-        if not made.fits(reader, ranking):
+        calibration = strategy.calibration
+        if not calibration.fits(reader, ranking):
             raise CalibrationError(
-                f"This calibration was made with the reader {made.reader} and the ranking {made.ranking}; this memory "
-                f"has {reader} and {ranking}. Make one with `calibrate`, or choose another strategy."
+                f"This calibration was made with the reader {calibration.reader} and the ranking "
+                f"{calibration.ranking}; this memory has {reader} and {ranking}. Make one with `calibrate`, or choose "
+                "another strategy."
             )
     return strategy

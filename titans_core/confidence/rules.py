@@ -1,7 +1,7 @@
 """Rules that turn similarities into a label.
 
-Each is an object with one method, so that a memory takes any of them, or the caller's own. None of these rules is
-calibrated: they are the simple ones of the tutorials, and the baseline for what comes after them.
+Each rule is a `Strategy`. No rule is calibrated: they are the simple rules of the tutorials, and the baseline for
+calibrated labels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Rule:
-    """A strategy that looks at nothing but similarities."""
+    """A strategy that uses only similarities."""
 
     __slots__ = ()
 
@@ -40,19 +40,19 @@ class _Rule:
         """The label for the first recall.
 
         Args:
-            similarities: see `Evidence`.
+            similarities: The similarities of `Evidence`.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class GapAndSimilarity(_Rule):
-    """The tutorial's rule: similar enough, and clearly more so than anything else.
+    """The tutorial's rule: the first recall is similar enough, and clearly more similar than any other turn.
 
-    `high` iff the similarity is above `min_similarity` and exceeds the next best by more than `gap_threshold`; a
-    single turn needs only the similarity. Else `low`; `none` if nothing is stored.
+    The label is `high` if the similarity is above `min_similarity` and exceeds the next best by more than
+    `gap_threshold`; a single turn needs only the similarity. Otherwise it is `low`; `none` if nothing is stored.
 
-    Where the first recall is not the most similar turn its gap is negative: then it is never `high`.
+    If the first recall is not the most similar turn, its gap is negative, so that it is never `high`.
     """
 
     min_similarity: float = 0.65
@@ -69,7 +69,7 @@ class GapAndSimilarity(_Rule):
 
 @dataclass(frozen=True, slots=True)
 class FixedThreshold(_Rule):
-    """`high` iff the similarity is above `min_similarity`, else `low`; `none` if nothing is stored."""
+    """The label is `high` if the similarity is above `min_similarity`, otherwise `low`; `none` if nothing is stored."""
 
     min_similarity: float = 0.65
 
@@ -82,9 +82,9 @@ class FixedThreshold(_Rule):
 
 @dataclass(frozen=True, slots=True)
 class RelativeGap(_Rule):
-    """`high` iff the gap to the next best is more than `min_ratio` of the similarity.
+    """The label is `high` if the gap to the next best turn is more than `min_ratio` of the similarity.
 
-    Else `low`; `none` if nothing is stored. A single turn has no gap to show and is `low`.
+    Otherwise it is `low`; `none` if nothing is stored. A single turn has no gap and is `low`.
     """
 
     min_ratio: float = 0.2
@@ -100,9 +100,9 @@ class RelativeGap(_Rule):
 
 @dataclass(frozen=True, slots=True)
 class Softmax(_Rule):
-    """`high` iff the first recall's share of softmax(similarity / temperature) is above `min_share`.
+    """The label is `high` if the first recall's share of softmax(similarity / temperature) is above `min_share`.
 
-    Else `low`; `none` if nothing is stored. A single turn always has the whole share.
+    Otherwise it is `low`; `none` if nothing is stored. A single turn always has the whole share.
     """
 
     min_share: float = 0.5

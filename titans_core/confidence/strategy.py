@@ -1,4 +1,4 @@
-"""What a strategy sees of a recall, and what it says of it."""
+"""The interface of a strategy: the evidence that it gets, and the verdict that it gives."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A query, and what was found for it.
+    """A query, and the ranking that was found for it.
 
     Attributes:
-        query: what was asked.
-        similarities: cosines in [-1, 1] between the query and each turn that was asked for: the first recall's at
-            position 0, the others in any order. Empty if there is none.
-        features: the ranking in numbers that do not depend on its scale, by name (see `recalling/features.py`); empty
-            if nothing was found.
-        top: gives the first so many recalls, best first; texts are read when it is called.
+        query: The query.
+        similarities: Cosines in [-1, 1] between the query and each turn that passes the filters. The first recall's is
+            at position 0, the others follow in any order. Empty if nothing was found.
+        features: The features of the ranking, by name (see `titans_core.retrieval.features`); empty if nothing was
+            found.
+        top: A function that returns the first n recalls, best first. It reads their texts when it is called.
     """
 
     query: str
@@ -35,14 +35,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a strategy says.
+    """The answer of a strategy.
 
     Attributes:
-        confidence: the label of the first recall.
-        recalls: the recalls in a better order, or fewer of them; None leaves them as they are.
-        probability: in [0, 1], that the first recall answers the query; None if the strategy does not say.
-        probability_top3: in [0, 1], that one of the first three does; None likewise.
-        reasons: what the label rests on, by name; for `Recollection.explain`.
+        confidence: The label of the first recall.
+        recalls: The recalls in a better order, or fewer of them; None keeps them as they are.
+        probability: The probability in [0, 1] that the first recall answers the query; None if it is unknown.
+        probability_top3: The probability in [0, 1] that one of the first three recalls answers it; None if unknown.
+        reasons: The numbers that the label rests on, by name; for `Recollection.explain`.
     """
 
     confidence: Confidence
@@ -53,10 +53,10 @@ class Verdict:
 
 
 class Strategy(Protocol):
-    """Sets the label of a recollection; any object with this method will do."""
+    """Sets the label of a recollection. Any object with this method is a strategy."""
 
     def judge(self, evidence: Evidence) -> Verdict:
-        """Label what was found. It is called for every recall, also when nothing was found."""
+        """Label the evidence. It is called for every recall, also if nothing was found."""
 
 
 def speaker_and_passage(recall: Recall) -> str:

@@ -1,4 +1,4 @@
-"""The path of turns into the log and the weights."""
+"""Writes turns into the log and the weights."""
 
 from __future__ import annotations
 
@@ -25,14 +25,22 @@ if TYPE_CHECKING:
 _HOUR = 3600.0
 
 _PREFIX = 50
-"""The most characters of a speaker that are read before a passage: a longer name would leave no room for it."""
+"""The most characters of a speaker's name that are read before a passage, so that the passage still fits."""
 
 
 def read_passages(reader: Reader, turns: Sequence[Turn]) -> list[list[PassageRecord]]:
-    """Split turns into passages and read them, all in one go; each passage is read after its speaker's name."""
+    """Split turns into passages, and read all passages in one call. The reader sees the speaker's name before each.
+
+    Args:
+        reader: The reader.
+        turns: Valid turns.
+
+    Returns:
+        For each turn its passages, in the order of the text; they have no numbers yet.
+    """
     spans = [split_passages(turn.text) for turn in turns]
     flat = [(turn, span) for turn, parts in zip(turns, spans, strict=True) for span in parts]
-    # Read composed, however the accents are encoded; stored, and cut into passages, as it was said.
+    # The reader gets composed accents (NFC), however they were encoded. The text is stored as it was said.
     texts = [normalize("NFC", span.of(turn.text)) for turn, span in flat]
     prefixes = [normalize("NFC", f"{turn.speaker[:_PREFIX]}: ") if turn.speaker else "" for turn, _ in flat]
     readings = iter(reader.read(texts, prefixes))
@@ -47,30 +55,31 @@ def append_turns(
     *,
     max_per_source: int | None,
 ) -> list[Memorized]:
-    """Append turns to the log and learn them: all, or none if anything fails.
+    """Append turns to the log and learn them: all of them, or none if anything fails.
 
     Args:
-        log: the tenant's log.
-        learner: What was learned of it.
-        turns: checked turns.
-        passages: what was read of them, by id; not needed for those that are stored already.
-        max_per_source: the most turns that one source may write within an hour; None for any number.
+        log: The tenant's log.
+        learner: The learner that follows the log.
+        turns: Valid turns.
+        passages: The passages of each turn, by the turn's id. Turns that are stored already need none.
+        max_per_source: The most turns that one source may write within an hour; None for no limit.
 
     Raises:
-        DuplicateTurnError: an id is taken by another text.
-        SourceLimitError: a source writes too much.
-        StorageError: the log could not be written.
+        DuplicateTurnError: An id is taken by another text.
+        SourceLimitError: A source has written more than it may.
+        StorageBusyError: Another process has just forgotten one of the turns.
+        StorageError: The log could not be written.
     """
-    learner.catch_up()  # before others have to wait for it
+    learner.catch_up()  # before the transaction, so that other writers wait less
     known = learner.position
     try:
         with log.transaction(meanwhile=learner.catch_up):
-            # Under the lock, so that the surprise is the one that a replay of the log would give.
+            # Again inside the transaction, so that the surprise equals that of a replay of the log.
             learner.catch_up()
             known = learner.position
             return [_repeated(log, turn) or _append(log, learner, turn, passages, max_per_source) for turn in turns]
     except BaseException:
-        if learner.position != known:  # it must never know more than the log
+        if learner.position != known:  # the learner must never hold more than the log
             learner.discard()
         raise
 
@@ -82,7 +91,7 @@ def _append(
     passages: Mapping[str, Sequence[PassageRecord]],
     max_per_source: int | None,
 ) -> Memorized:
-    """Append one new turn and learn it."""
+    """Append one new turn, and learn it."""
     if (read := passages.get(turn.id or "")) is None:
         raise StorageBusyError(f"Another process has just forgotten the turn {turn.id!r}; memorize it again.")
     if turn.source is not None and max_per_source is not None:
@@ -98,16 +107,16 @@ def _append(
 def _check_source(log: TurnLog, source: str, limit: int) -> None:
     if log.written_by(source, since=time.time() - _HOUR) >= limit:
         raise SourceLimitError(
-            f"The source {source!r} has written {limit} turns within an hour, as many as it may. See what it writes "
-            "(`turns(source=…)`, `forget(source=…)`), or open the memory with a higher `max_per_source`."
+            f"The source {source!r} has written {limit} turns within an hour, its limit. Look at them with "
+            "`turns(source=…)`, delete them with `forget(source=…)`, or open the memory with a higher `max_per_source`."
         )
 
 
 def _repeated(log: TurnLog, turn: Turn) -> Memorized | None:
-    """The receipt for a turn that was stored before under its id.
+    """The receipt of a turn that is stored already under its id; None if it is not.
 
     Raises:
-        DuplicateTurnError: the id is taken by another text.
+        DuplicateTurnError: The id is taken by another text.
     """
     stored = log.find(turn.id or "")
     if stored is None:
@@ -121,7 +130,7 @@ def _repeated(log: TurnLog, turn: Turn) -> Memorized | None:
 
 def _record(span: Passage, reading: Reading) -> PassageRecord:
     packed = encode_keys(reading.keys)
-    # From the packed keys, as a replay would: what is learned is what is stored.
+    # Computed from the packed keys, as a replay does: the memory learns what is stored.
     column = decode_keys(packed, reading.keys.shape[1]).sum(axis=0)
     return PassageRecord(
         number=0,

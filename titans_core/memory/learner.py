@@ -1,4 +1,4 @@
-"""The learned side of a memory: weights and index, a function of the log."""
+"""The weights and the index of a memory: a function of its log."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from titans_core.storage import TurnLog, TurnRecord
 
 SNAPSHOT_EVERY = 64
-"""Turns between two snapshots, which are replayed after a crash. With 10,000 turns, on two cores that had other work
-too, opening after a kill took .67 s; with twice as many turns between two snapshots .97 s."""
+"""Turns between two snapshots; after a crash the turns since the last snapshot are learned again. With 10,000 turns, on
+two busy cores, opening after a kill took .67 s; with twice as many turns between two snapshots it took .97 s."""
 
 
 class Learner:
-    """Follows the log: after `catch_up` it is what replaying the whole log would give.
+    """Follows the log: after `catch_up`, weights and index equal those of a replay of the whole log.
 
     Attributes:
-        spec: the memory's choices.
-        state: the weights.
-        index: what recall needs of every turn.
-        position: the last turn that both know.
-        recalled: how often a turn was recalled first, by position. Not in the log, only in snapshots: what a crash
-            loses of it is a few counts.
+        spec: The neural memory's choices.
+        state: The weights.
+        index: The columns of all turns and passages, for recall.
+        position: The position of the last turn that weights and index have learned.
+        recalled: For each position, how often its turn was the first recall. The counts are saved in snapshots and not
+            in the log, so that a crash loses a few of them.
     """
 
     state: MemoryState
@@ -47,31 +47,36 @@ class Learner:
     _saved: int
     _turns: int
     _checksum: int
-    _rehearsals: tuple[int, list[int]] | None  # still to come: after which position, of which turns
+    _rehearsals: tuple[int, list[int]] | None  # not written yet: (after this position, these positions)
 
     def __init__(self, log: TurnLog, spec: MemorySpec) -> None:
-        """Load the snapshot, if it is a good one, and replay what came after it."""
+        """Load the snapshot if it fits the log, and learn the turns after it.
+
+        Args:
+            log: The tenant's log.
+            spec: The neural memory's choices.
+        """
         self.spec = spec
         self.recalled: dict[int, int] = {}
         self._log = log
-        self._epoch: int | None = None  # the first catch_up begins one
+        self._epoch: int | None = None  # the first catch_up sets it
         self.catch_up()
 
     @property
     def version(self) -> tuple[int, int]:
-        """Epoch and last position of the log, as far as they are known here."""
+        """Epoch and last position of the log, as far as this object knows them."""
         return self._epoch or 0, self.position
 
     @property
     def knowledge(self) -> Knowledge:
-        """The log and what was learned of it, for a recall; valid until the next turn is learned."""
+        """The log and what was learned of it, for a recall. It is valid until the next turn is learned."""
         return Knowledge(self._log, self.index, self.spec, self.state)
 
     def catch_up(self) -> None:
-        """Learn what this or another process has appended; start anew if turns were forgotten.
+        """Learn the turns that any process has appended. If turns were forgotten, start again.
 
         Raises:
-            CorruptMemoryError: turns have vanished from the log.
+            CorruptMemoryError: Turns are missing from the log.
         """
         with self._log.reading():
             head = self._log.head()
@@ -85,34 +90,38 @@ class Learner:
             self._rehearse(math.inf)
         if (head.turns, head.checksum) != (self._turns, self._checksum):
             raise CorruptMemoryError(
-                f"The log of {self._log.tenant!r} should hold {head.turns} turns, and {self._turns} were found, or "
-                "others. Restore a backup, or keep what is whole with `titans repair`."
+                f"The log of {self._log.tenant!r} should hold {head.turns} turns, but {self._turns} were found, or "
+                "others. Restore a backup, or save the intact turns with `titans repair`."
             )
 
     def learn(self, record: TurnRecord) -> LearnOutcome:
-        """Learn the next turn of the log."""
+        """Learn the next turn of the log.
+
+        Args:
+            record: The turn's record with its keys.
+        """
         with one_thread():
             return self._learn(record)
 
     def _learn(self, record: TurnRecord) -> LearnOutcome:
         self._rehearse(record.position)
-        state, rarities, surprises, written, moved = self.state, [], [], [], False
+        state, rarities, surprises, updates, moved = self.state, [], [], [], False
         sketches = [self.index.sketch(passage.column) for passage in record.passages]
-        alike = [
+        nearest = [
             nearest_passages(self.index, state, passage.column, sketch)
             for passage, sketch in zip(record.passages, sketches, strict=True)
         ]
-        twin = self._twin(record, alike)
-        for passage, [(_, overlap), *_] in zip(record.passages, alike, strict=True):
+        duplicate = self._find_duplicate(record, nearest)
+        for passage, [(_, overlap), *_] in zip(record.passages, nearest, strict=True):
             keys = self._keys(passage.keys)
             after, surprise = write(self.spec, state, keys)
-            if twin < 0:
+            if duplicate < 0:
                 moved = moved or after.inverse is not state.inverse
                 state = after
             rarities.append(surprise.momentary)
             surprises.append(surprise.momentary * (1 - overlap**2))
-            written.append(state.updates)
-        outcome = LearnOutcome(_mean(surprises), _mean(rarities), moved, twin, tuple(written))
+            updates.append(state.updates)
+        outcome = LearnOutcome(_mean(surprises), _mean(rarities), moved, duplicate, tuple(updates))
         self.index.add(record, outcome, sketches)
         self.index.add_words(record)
         self.position, self.state = record.position, state
@@ -120,21 +129,30 @@ class Learner:
         return outcome
 
     def discard(self) -> None:
-        """Drop everything learned: the log has not kept it. The next `catch_up` loads what it has."""
+        """Drop all that was learned, because the log may not hold it; the next `catch_up` starts again."""
         self._epoch = None
 
     def outcome_at(self, position: int) -> tuple[float, bool]:
-        """How much the turn at a position surprised the memory, and whether it holds anything to learn."""
+        """What learning the turn at a position was like.
+
+        Returns:
+            The turn's surprise in [0, 1], and whether the turn has any token to learn.
+        """
         turns = self.index.turns()
         row = np.searchsorted(turns.positions, position)
         return float(turns.surprise[row]), bool(turns.rarity[row] > 0)
 
     def count_recall(self, position: int) -> None:
-        """Remember that the turn at this position was recalled first."""
+        """Count that the turn at this position was the first recall."""
         self.recalled[position] = self.recalled.get(position, 0) + 1
 
     def save_snapshot(self, *, at_least: int = 1) -> None:
-        """Save the weights if they have learned `at_least` this many turns since they were saved last."""
+        """Save the weights.
+
+        Args:
+            at_least: The least number of turns that must have been learned since the last snapshot; with fewer, nothing
+                is saved.
+        """
         turns = len(self.index.turns().positions)
         if turns - self._saved < at_least:
             return
@@ -142,15 +160,18 @@ class Learner:
         tensors = self.state.tensors() | self.index.saved() | {"recalled": counts}
         snapshot = Snapshot(self.position, self._epoch or 0, self.spec.fingerprint, save_tensors(tensors))
         with self._log.transaction():
-            if self._log.head().epoch == self._epoch:  # else another process has forgotten a turn that they know
+            if self._log.head().epoch == self._epoch:  # otherwise another process has forgotten a turn that they hold
                 self._log.save_snapshot(snapshot)
         self._saved = turns
 
     def most_important(self, share: float) -> list[int]:
-        """Positions of the given share of the turns that matter most, in order: the most recalled, then the surprising.
+        """Positions of the turns that matter most, in the order of the log.
 
-        In this order, because surprise falls as a memory fills: weighed against each other, early small talk would
-        outdo a late turn that is asked for again and again.
+        Turns that were recalled more often come first, then turns with a higher surprise. The two are not added up:
+        surprise falls as a memory fills, so that early small talk would outweigh a late turn that is recalled often.
+
+        Args:
+            share: The share of all turns to return, in [0, 1].
         """
         turns = self.index.turns()
         recalled = np.array([self.recalled.get(int(position), 0) for position in turns.positions])
@@ -158,15 +179,23 @@ class Learner:
         best = np.lexsort((-turns.surprise, -recalled))[:count]
         return sorted(turns.positions[best].tolist())
 
-    def _twin(self, record: TurnRecord, alike: list[list[tuple[int, float]]]) -> int:
-        """Row of the first turn of the same speaker that says all of this in the same words; -1 without."""
+    def _find_duplicate(self, record: TurnRecord, nearest: list[list[tuple[int, float]]]) -> int:
+        """Find an earlier turn of the same speaker with the same words.
+
+        Args:
+            record: The new turn.
+            nearest: For each of its passages, rows and overlaps of the nearest earlier passages.
+
+        Returns:
+            The row of the first such turn, or -1.
+        """
         turns, passages = self.index.turns(), self.index.passages()
         speaker = self.index.speakers.get(record.speaker or "", -1)
-        near = [{int(passages.turn[row]) for row, overlap in found if overlap >= DUPLICATE} for found in alike]
+        near = [{int(passages.turn[row]) for row, overlap in found if overlap >= DUPLICATE} for found in nearest]
         rows = sorted(row for row in set[int]().union(*near).intersection(*near) if turns.speaker[row] == speaker)
         if not rows:
             return -1
-        # What differs in a word or a number may be more alike than what differs in its commas: each is looked at.
+        # A turn with another number may overlap more than a turn with other commas, so the words of each are compared.
         return next(
             (row for row in rows if same_words(record.text, self._log.turn_at(int(turns.positions[row])).text)), -1
         )
@@ -175,7 +204,7 @@ class Learner:
         return torch.from_numpy(decode_keys(packed, self.spec.dim)).double()
 
     def _rehearse(self, before: float) -> None:
-        """Write the last consolidation's turns once more, if that is still to come and lies before this position."""
+        """Write the last consolidation's turns once more, if it lies before this position and is not done yet."""
         if self._rehearsals is None or self._rehearsals[0] >= before:
             return
         rows = self._rows(self._rehearsals[1])
@@ -185,7 +214,7 @@ class Learner:
             self.index.rehearse(int(row), self.state.updates, 1 - self.spec.retention.forget)
 
     def _rows(self, positions: list[int]) -> NDArray[np.int64]:
-        """Rows of the passages of turns."""
+        """Rows of the passages of the turns at these positions."""
         passages = self.index.passages()
         wanted = np.searchsorted(self.index.turns().positions, positions)
         return np.flatnonzero(np.isin(passages.turn, wanted))
@@ -198,7 +227,7 @@ class Learner:
         self._rehearsals = self._log.rehearsals()
 
     def _load_snapshot(self) -> None:
-        """Take the saved weights if they are of this spec and epoch, and fit the log; else leave it to replay."""
+        """Load the saved weights if they have this spec and epoch and fit the log; otherwise the log is replayed."""
         snapshot = self._log.load_snapshot()
         if snapshot is None or (snapshot.spec, snapshot.epoch) != (self.spec.fingerprint, self._epoch):
             return
@@ -213,7 +242,7 @@ class Learner:
         self.state, self.index, self.position = state, index, snapshot.position
         self._saved = self._turns = len(records)
         self._checksum = sum(record.checksum for record in records)
-        self._rehearsals = None  # saved weights have had them: there is nothing to save before
+        self._rehearsals = None  # the saved weights include them
         if not self.recalled and "recalled" in tensors:
             self.recalled = {int(position): int(count) for position, count in tensors["recalled"]}
 

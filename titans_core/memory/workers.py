@@ -1,4 +1,4 @@
-"""Reading, which takes most of the time of an import, in processes of its own."""
+"""Reading in other processes; reading takes most of the time of an import."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Batch(NamedTuple):
     """Turns that are committed together.
 
     Attributes:
-        turns: checked turns, in order.
-        unread: those of them that have to be read.
-        passages: what was read of the others, by id; not needed for those that are stored.
+        turns: Valid turns, in order.
+        unread: The turns that must still be read.
+        passages: The passages of turns that were read, by the turn's id. Stored turns need none.
     """
 
     turns: list[Turn]
@@ -43,7 +43,11 @@ class Batch(NamedTuple):
     passages: dict[str, list[PassageRecord]]
 
     def with_read(self, passages: list[list[PassageRecord]]) -> Batch:
-        """The batch with nothing left to read."""
+        """The batch after its unread turns were read.
+
+        Args:
+            passages: The passages of each unread turn.
+        """
         ids = [turn.id or "" for turn in self.unread]
         return Batch(self.turns, [], self.passages | dict(zip(ids, passages, strict=True)))
 
@@ -52,9 +56,9 @@ def in_batches(turns: Iterable[Turn], size: int, readings: Readings | None = Non
     """Cut turns into batches.
 
     Args:
-        turns: checked turns.
-        size: of a batch, at least 1.
-        readings: what was read of them, if that is known.
+        turns: Valid turns.
+        size: The number of turns in a batch, at least 1.
+        readings: Exported readings of the turns; None if there are none.
     """
     ahead = iter(turns)
     for first in count(0, size):
@@ -65,19 +69,21 @@ def in_batches(turns: Iterable[Turn], size: int, readings: Readings | None = Non
 
 
 def read_batches(reader: Reader, batches: Iterable[Batch], *, workers: int) -> Generator[Batch]:
-    """Read batches, in their order.
+    """Read batches, and yield them in their order.
 
     Args:
-        reader: reads here, or says which reader each worker loads.
-        batches: are asked for one by one: as many as there are workers before the first comes back.
-        workers: how many processes read; 0 to read in this one.
+        reader: The reader; each worker process loads the same model.
+        batches: The batches; they are taken one by one, as many as there are workers before the first is yielded.
+        workers: The number of worker processes; 0 to read in this process.
 
     Raises:
-        ReaderError: the reader cannot be given to another process, or a worker has died.
+        ReaderError: The reader cannot be sent to another process, or a worker has died.
         InvalidQueryError: `workers` is below 0.
     """
     if workers < 0:
-        raise InvalidQueryError(f"`workers` is a number of processes, or 0 to read in this one. Got {workers}.")
+        raise InvalidQueryError(
+            f"`workers` is the number of processes that read, or 0 to read in this process. Got {workers}."
+        )
     if not workers:
         yield from (batch.with_read(read_passages(reader, batch.unread)) for batch in batches)
         return
@@ -86,7 +92,7 @@ def read_batches(reader: Reader, batches: Iterable[Batch], *, workers: int) -> G
 
 
 class _Workers(Closeable):
-    """Processes with a reader each. They end with this object, and with the process that made them."""
+    """Worker processes, each with its own reader. They end when this is closed, and with their parent process."""
 
     def __init__(self, reader: Reader, number: int) -> None:
         self._workers: list[_Worker] = []
@@ -98,7 +104,7 @@ class _Workers(Closeable):
             raise
 
     def read(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Read batches, one at a time in each worker."""
+        """Read batches; each worker reads one batch at a time."""
         reading = deque[tuple[_Worker, Batch]]()
         for worker, batch in zip(self._workers, batches):  # noqa: B905 - there may be fewer or more
             worker.send(batch.unread)
@@ -106,43 +112,45 @@ class _Workers(Closeable):
         while reading:
             worker, batch = reading.popleft()
             passages = worker.receive()
-            # Sent only now: two processes that send to each other at once would wait for each other.
+            # Sent after `receive`: two processes that send at the same time would wait for each other.
             if (following := next(batches, None)) is not None:
                 worker.send(following.unread)
                 reading.append((worker, following))
             yield batch.with_read(passages)
 
     def close(self) -> None:
-        """End the processes, whatever they are at."""
+        """End all processes at once, also while they read."""
         for worker in self._workers:
             worker.end()
 
 
 class _Worker:
-    """One process and the pipe to it."""
+    """One worker process, and the pipe to it."""
 
     def __init__(self, reader: Reader) -> None:
-        # Spawned and not forked: a forked process would lack the threads of this one, and wait for their locks.
+        # Spawned and not forked: a forked process has no other threads, and would wait forever for their locks.
         context = get_context("spawn")
         self._pipe, far_end = context.Pipe()
         self._process = context.Process(
             target=_work, args=(far_end, _loading(reader), reader.fingerprint), daemon=True, name="titans-reader"
         )
         try:
-            with _undisturbed():
+            with _ctrl_c_blocked():
                 self._process.start()
-        except (TypeError, AttributeError, ImportError) as error:  # pickle has no error of its own for most of it
-            raise ReaderError(
-                f"This reader cannot be given to another process ({error}); import with `workers=0`."
-            ) from error
+        except (
+            TypeError,
+            AttributeError,
+            ImportError,
+        ) as error:  # pickle raises these for most objects that it cannot send
+            raise ReaderError(f"This reader cannot be sent to another process ({error}); use `workers=0`.") from error
         finally:
-            far_end.close()  # else nobody would notice that the worker has died
+            far_end.close()  # otherwise `recv` would not end when the worker dies
 
     def send(self, turns: list[Turn]) -> None:
-        """Have turns read.
+        """Send turns to be read.
 
         Raises:
-            ReaderError: the worker has died.
+            ReaderError: The worker has died.
         """
         try:
             self._pipe.send(turns)
@@ -150,10 +158,10 @@ class _Worker:
             raise self._died() from error
 
     def receive(self) -> list[list[PassageRecord]]:
-        """Wait for what was read.
+        """Wait for the passages of the turns that were sent.
 
         Raises:
-            ReaderError: the worker has died, or could not read.
+            ReaderError: The worker has died, or could not read.
         """
         try:
             read = self._pipe.recv()
@@ -164,7 +172,7 @@ class _Worker:
         return cast("list[list[PassageRecord]]", read)
 
     def end(self) -> None:
-        """End the process, whatever it is at, and wait until it is gone."""
+        """End the process at once, and wait until it has ended."""
         self._pipe.close()
         if self._process.pid is not None:
             self._process.terminate()
@@ -174,15 +182,15 @@ class _Worker:
     def _died(self) -> ReaderError:
         self._process.join()
         return ReaderError(
-            f"A process that was reading has died (exit code {self._process.exitcode}); was it killed, for want of "
-            "memory perhaps? What was committed is stored: repeat the call, with fewer workers, and it goes on from "
-            "there. A script that imports with workers needs its `if __name__ == '__main__':`."
+            f"A worker process has died (exit code {self._process.exitcode}); perhaps it was killed because memory ran "
+            "out. Committed batches are stored: repeat the call with fewer workers, and it continues from there. A "
+            "script that uses workers needs `if __name__ == '__main__':`."
         )
 
 
 def _work(pipe: Connection, load: Callable[[], Reader], fingerprint: str) -> None:
-    """What a worker does until its parent hangs up."""
-    torch.set_num_threads(1)  # as many workers as cores: threads would only wait for each other
+    """Run a worker until its parent closes the pipe."""
+    torch.set_num_threads(1)  # with a worker for each core, more threads would only wait for each other
     with suppress(EOFError, ConnectionError):
         try:
             reader = load()
@@ -195,9 +203,9 @@ def _work(pipe: Connection, load: Callable[[], Reader], fingerprint: str) -> Non
 
 
 def _loading(reader: Reader) -> Callable[[], Reader]:
-    """A function to be sent to a worker: loads the same model there. A reader of another kind is sent itself."""
+    """A function that loads the same model in a worker. A reader of another class is sent as it is."""
     if not isinstance(reader, EncoderReader):
-        return partial(_itself, reader)
+        return partial(_identity, reader)
     transformer: Any = reader.model[0]
     quantization = reader.fingerprint.partition(":")[0]
     return partial(
@@ -208,17 +216,17 @@ def _loading(reader: Reader) -> Callable[[], Reader]:
     )
 
 
-def _itself(reader: Reader) -> Reader:
+def _identity(reader: Reader) -> Reader:
     return reader
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Processes that are started inside leave Ctrl-C to this one, which ends them; a terminal tells all of them."""
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Block Ctrl-C in the processes that are started inside: a terminal sends it to all, but the parent ends them."""
     if os.name != "posix":
         yield
         return
-    # Python's own helper process; starting it would let Ctrl-C through again.
+    # Python's resource tracker; starting it inside the block would unblock Ctrl-C again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

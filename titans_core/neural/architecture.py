@@ -127,15 +127,7 @@ class MLP:
         ]
 
     def forward(self, weights: Sequence[Tensor], keys: Tensor) -> Forward:
-        """Compute the answers to keys.
-
-        Args:
-            weights: One matrix for each layer, with the shapes that `shapes` returns.
-            keys: The keys, (n, d).
-
-        Returns:
-            The answers (n, v) and the intermediate tensors.
-        """
+        """Compute the answers to keys, as `Linear.forward` does, through all layers."""
         inputs, preactivations = [], []
         signal = keys
         for layer, matrix in enumerate(weights):
