@@ -1,1 +1,1 @@
-"""Programs that measure the memory; run one with `python -m benchmarks.NAME`."""
+"""Programs that measure the memory. Run one with `python -m benchmarks.NAME`."""

@@ -1,9 +1,10 @@
-"""Measures how well near-duplicates are recognised: turns said again in another form, and turns changed in one word.
+"""Measures how well near-duplicates are recognised: turns repeated in another form, and turns with one changed word.
 
     python -m benchmarks.duplicates --data conversations.json [--limit 3] [--json figures.json]
 
-Of each conversation 100 turns are memorized once more after every change. A change of form should be recognised as a
-duplicate of the turn it was made from, a change of content should not, and neither should the conversation's own turns.
+From each conversation, 100 turns are changed and memorized again, once for every kind of change. A turn with a change of
+form should be recognised as a duplicate of the original turn. A turn with a change of content should not. Neither should
+the turns of the conversation itself.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from benchmarks.common.conversations import Conversation
+    from titans_core import Memorized
 
 SAMPLE = 100
+"""Number of turns of each conversation that are changed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,23 +43,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, conversations = load_conversations(options.data, options.limit)
     counts: dict[str, list[int]] = {}
     for conversation in track(conversations, description="memorizing"):
-        for change, (found, asked) in measure(conversation).items():
+        for change, (duplicates, tried) in measure(conversation).items():
             total = counts.setdefault(change, [0, 0])
-            total[0], total[1] = total[0] + found, total[1] + asked
+            total[0], total[1] = total[0] + duplicates, total[1] + tried
     table = Table("change", "called a duplicate", "of", title=f"{name}: near-duplicates")
-    for change, (found, asked) in counts.items():
-        table.add_row(change, str(found), str(asked))
+    for change, (duplicates, tried) in counts.items():
+        table.add_row(change, str(duplicates), str(tried))
     Console().print(table)
     if options.json:
         write_report(options.json, {"benchmark": "duplicates", "data": name, "counts": counts})
 
 
 def measure(conversation: Conversation) -> dict[str, tuple[int, int]]:
-    """For each change how many turns were called a duplicate (of the right turn, for changes of form), of how many."""
+    """Count the duplicates that the memory recognises in one conversation.
+
+    Args:
+        conversation: A conversation of at least `SAMPLE` turns.
+
+    Returns:
+        For each kind of change, the number of turns that were called a duplicate, and the number of turns that were
+        changed. After a change of form, only duplicates of the original turn count.
+    """
     rng = random.Random(0)  # noqa: S311 - repeatable, not secret
     words = [word for turn in conversation.turns for word in re.findall(r"\b[a-z]{5,}\b", turn.text)]
 
-    def another_word(text: str) -> str:
+    def replace_word(text: str) -> str:
         places = [*re.finditer(r"\b[a-z]{5,}\b", text)]
         if not places:
             return text
@@ -72,25 +83,31 @@ def measure(conversation: Conversation) -> dict[str, tuple[int, int]]:
     }
     content: dict[str, Callable[[str], str]] = {
         "a not": lambda text: re.sub(r"\b(is|was|am|are|have|do)\b", r"\1 not", text, count=1),
-        "another number": lambda text: re.sub(r"\d+", lambda found: str(int(found.group()) + 1), text, count=1),
-        "another word": another_word,
+        "another number": lambda text: re.sub(r"\d+", lambda number: str(int(number.group()) + 1), text, count=1),
+        "another word": replace_word,
         "a word less": lambda text: re.sub(r"\s\w+\b", "", text, count=1),
     }
     counts: dict[str, tuple[int, int]] = {}
     with TitansMemory.open(":memory:", tenant="t") as memory:
         receipts = memory.memorize_many(conversation.turns)
-        counts["none (the conversation itself)"] = sum(one.duplicate_of is not None for one in receipts), len(receipts)
+        counts["none (the conversation itself)"] = count_duplicates(receipts), len(receipts)
         chosen = rng.sample(conversation.turns, SAMPLE)
-        for change, changed in (form | content).items():
-            turns = [(turn, changed(turn.text)) for turn in chosen]
+        for change, apply in (form | content).items():
+            turns = [(turn, apply(turn.text)) for turn in chosen]
             turns = [(turn, text) for turn, text in turns if (text != turn.text) or change == "the same"]
-            again = memory.memorize_many(Turn(text, speaker=turn.speaker) for turn, text in turns)
+            receipts = memory.memorize_many(Turn(text, speaker=turn.speaker) for turn, text in turns)
             if change in form:
-                found = sum(one.duplicate_of == turn.id for one, (turn, _) in zip(again, turns, strict=True))
+                pairs = zip(receipts, turns, strict=True)
+                duplicates = sum(receipt.duplicate_of == turn.id for receipt, (turn, _) in pairs)
             else:
-                found = sum(one.duplicate_of is not None for one in again)
-            counts[change] = found, len(turns)
+                duplicates = count_duplicates(receipts)
+            counts[change] = duplicates, len(turns)
     return counts
+
+
+def count_duplicates(receipts: Sequence[Memorized]) -> int:
+    """Count the turns that the memory called a duplicate of any turn."""
+    return sum(receipt.duplicate_of is not None for receipt in receipts)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Measures what retention forgets and consolidation keeps: recall of old turns against their age.
+"""Measures what retention forgets and what consolidation preserves: recall of facts against their age.
 
     python -m benchmarks.forgetting [--turns 20000] [--retention 0.9998] [--figure ages.png] [--json figures.json]
 
-Made-up facts are memorized, one turn each. Questions about facts of every age are asked of the neural memory alone (the
-weights), then of the whole memory, which has the log. The file is opened three times: with a memory that keeps
-everything, with a memory that fades, and with the fading memory after `consolidate()`. Half of the facts matter: they
-are recalled three times before the consolidation.
+Synthetic facts are memorized, one fact for each turn. The questions are about facts of every age. They are asked of the
+neural memory alone (the weights), and of the whole memory, which also has the log. There are three measurements of the
+same file: with a memory that keeps everything, with a memory that fades, and with the fading memory after
+`consolidate()`. Half of the questions' facts are important: they are recalled three times before the consolidation.
 """
 
 from __future__ import annotations
@@ -35,14 +35,20 @@ if TYPE_CHECKING:
 
     from benchmarks.common.synthetic import Fact
 
-AGES, EACH, DEPTH = 10, 40, 10
-"""Bins of age, facts asked for in each, and how many recalls count as found."""
+AGE_BINS = 10
+"""Number of bins of age."""
+
+FACTS_PER_BIN = 40
+"""Number of facts in each bin that have a question."""
+
+DEPTH = 10
+"""A fact counts as found if it is among so many first recalls."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=20_000, help="facts to memorize")
+    parser.add_argument("--turns", type=int, default=20_000, help="number of facts to memorize")
     parser.add_argument("--retention", type=float, default=0.9998, help="retention of the memory that fades")
     parser.add_argument("--figure", type=Path, help="draw recall against age to this file")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
@@ -56,55 +62,76 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(turns: int, retention: float) -> dict[str, Any]:
-    """Recall by age, for every way to keep or forget."""
+    """Measure recall by age, for every way to keep or forget.
+
+    Args:
+        turns: The number of facts to memorize, at least 400.
+        retention: The retention of the memory that fades, in (0, 1).
+
+    Returns:
+        The figures of the report.
+    """
     facts = make_facts(turns, seed=0)
     rng = random.Random(1)  # noqa: S311 - repeatable, not secret
-    width = turns // AGES
-    asked = [sorted(rng.sample(range(start, start + width), EACH)) for start in range(0, width * AGES, width)]
-    matters = {row for rows in asked for row in rows[::2]}
+    width = turns // AGE_BINS
+    starts = range(0, width * AGE_BINS, width)
+    bins = [sorted(rng.sample(range(start, start + width), FACTS_PER_BIN)) for start in starts]
+    important = {row for rows in bins for row in rows[::2]}
     curves: dict[str, dict[str, list[float]]] = {}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "memory.db"
         with TitansMemory.open(path, tenant="t") as memory:
             memory.memorize_many((fact.text for fact in facts), progress=True)
-            curves["keeps everything"] = ask(memory, facts, asked, matters, 1.0)
+            curves["keeps everything"] = measure_recall(memory, facts, bins, important, 1.0)
         with TitansMemory.open(path, tenant="t", retention=retention) as memory:
-            curves["fades"] = ask(memory, facts, asked, matters, retention)
-            for row in track(sorted(matters), description="recalling"):
+            curves["fades"] = measure_recall(memory, facts, bins, important, retention)
+            for row in track(sorted(important), description="recalling"):
                 for _ in range(3):
                     memory.recall(facts[row].question)
             start = time.perf_counter()
-            rehearsed = memory.consolidate(share=len(matters) / turns)
-            took = time.perf_counter() - start
-            curves["fades, consolidated"] = ask(memory, facts, asked, matters, retention)
-    ages = [turns - (index + 0.5) * width for index in range(AGES)]
+            rehearsed = memory.consolidate(share=len(important) / turns)
+            seconds = time.perf_counter() - start
+            curves["fades, consolidated"] = measure_recall(memory, facts, bins, important, retention)
+    ages = [turns - (index + 0.5) * width for index in range(AGE_BINS)]
     return {
         "turns": turns,
         "retention": retention,
         "ages": ages,
         "rehearsed": rehearsed,
-        "seconds": took,
+        "seconds": seconds,
         "R@10": curves,
     }
 
 
-def ask(
-    memory: TitansMemory, facts: Sequence[Fact], asked: Sequence[Sequence[int]], matters: set[int], retention: float
+def measure_recall(
+    memory: TitansMemory, facts: Sequence[Fact], bins: Sequence[Sequence[int]], important: set[int], retention: float
 ) -> dict[str, list[float]]:
-    """R@10 by age, oldest first: of the weights alone for what matters and what does not, and of the whole memory."""
-    found: dict[str, list[float]] = {"weights, matters": [], "weights, other": [], "whole memory": []}
-    for rows in track(asked, description="asking"):
-        alone = {row: by_weights(memory, facts[row].question, row, retention) for row in rows}
-        found["weights, matters"].append(fmean(alone[row] for row in rows if row in matters))
-        found["weights, other"].append(fmean(alone[row] for row in rows if row not in matters))
+    """Measure R@10 by age.
+
+    Args:
+        memory: The memory of the facts.
+        facts: All facts, oldest first.
+        bins: For each bin of age, oldest first, the rows of the facts that have a question.
+        important: The rows of the important facts.
+        retention: The retention of the memory.
+
+    Returns:
+        R@10 for each bin: of the weights alone, for important facts and for other facts; and of the whole memory, for
+        the first ten facts of the bin.
+    """
+    curves: dict[str, list[float]] = {"weights, matters": [], "weights, other": [], "whole memory": []}
+    for rows in track(bins, description="asking"):
+        by_weights = {row: found_by_weights(memory, facts[row].question, row, retention) for row in rows}
+        curves["weights, matters"].append(fmean(by_weights[row] for row in rows if row in important))
+        curves["weights, other"].append(fmean(by_weights[row] for row in rows if row not in important))
         texts = ([recall.text for recall in memory.recall(facts[row].question, k=DEPTH)] for row in islice(rows, 10))
         hits = [facts[row].text in recalled for row, recalled in zip(rows, texts, strict=False)]
-        found["whole memory"].append(fmean(hits))
-    return found
+        curves["whole memory"].append(fmean(hits))
+    return curves
 
 
-def by_weights(memory: TitansMemory, question: str, row: int, retention: float) -> bool:
-    """Whether the weights alone have the fact of this row among their first answers."""
+def found_by_weights(memory: TitansMemory, question: str, row: int, retention: float) -> bool:
+    """Return whether the weights alone rank the fact of this row among the first ten."""
     [reading] = load_reader().read([question])
     with memory.knowledge() as known:
         passages = known.index.passages()
@@ -123,7 +150,7 @@ def by_weights(memory: TitansMemory, question: str, row: int, retention: float) 
 def show(report: dict[str, Any]) -> None:
     """Print recall by age as a table."""
     table = Table(
-        "memory", "asked", title=f"R@{DEPTH} by age in turns, {report['turns']} turns, retention {report['retention']}"
+        "memory", "facts", title=f"R@{DEPTH} by age in turns, {report['turns']} turns, retention {report['retention']}"
     )
     for age in report["ages"]:
         table.add_column(f"{age:.0f}", justify="right")
@@ -136,7 +163,7 @@ def show(report: dict[str, Any]) -> None:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Recall against age: what matters on the left, the rest on the right."""
+    """Draw recall against age: important facts on the left, other facts on the right."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")

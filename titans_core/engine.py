@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from titans_core.recitation.recitation import Recitation, Recited
     from titans_core.types import Recollection, Turn
 
+__all__ = ["MAX_QUESTION_SHARE", "MODES", "HybridEngine", "Mode", "Reply", "statements"]
+
 Mode: TypeAlias = Literal["context", "recite", "soft_prompt"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)

@@ -5,62 +5,90 @@ TitansError
 │   ├── EmptyTurnError        no text, or only white space
 │   ├── InvalidTurnError      not text, or text, metadata or a time that cannot be stored exactly
 │   ├── DuplicateTurnError    the id is taken by another text
-│   └── SourceLimitError      the source writes more than it may
+│   └── SourceLimitError      the source has written as much as it may
 ├── UnknownTurnError          no turn has this id (KeyError)
 ├── InvalidQueryError         a query, limit or filter that cannot be answered (ValueError)
-├── CalibrationError          a calibration that cannot be made or used here (ValueError)
+├── CalibrationError          a calibration that cannot be made or used (ValueError)
 ├── InvalidSpecError          a neural memory that cannot be built, or tensors that do not fit it (ValueError)
-├── CorruptStateError         saved weights that are damaged or of another memory (ValueError)
+├── CorruptStateError         saved weights that are damaged or belong to another memory (ValueError)
 ├── InvalidTenantError        the tenant is missing or not a usable name (ValueError)
 ├── ClosedMemoryError         the memory was closed
 ├── ReaderError
-│   ├── ModelNotFoundError    no path, installed wheel or Hub holds the model (LookupError)
+│   ├── ModelNotFoundError    no path, installed wheel or Hub has the model (LookupError)
 │   ├── QuantizationError     the quantization is unknown or cannot run here
 │   └── ReaderMismatchError   the file was written with another reader
 └── StorageError
-    ├── UnsupportedUrlError   the URL names a storage that cannot be opened, or not for this (ValueError)
+    ├── UnsupportedUrlError   the URL names a storage that cannot be opened, or cannot do this (ValueError)
     ├── UnwritableError       the path cannot be created or written (OSError)
     ├── StorageFullError      the disk is full (OSError)
     ├── StorageBusyError      another process holds the file (TimeoutError)
-    ├── ForeignFileError      the file is something else than a memory, or a newer one
+    ├── ForeignFileError      the file is not a memory, or was written by a newer version
     └── CorruptMemoryError    the log is damaged
 
-Each class also derives from the built-in that callers would expect, and each message says what to do next.
-A failed call changes nothing: what was stored before is still there.
+Each class also derives from the built-in exception that callers expect, and each message says what to do next.
+A failed call changes nothing: all that was stored before is still there.
 
-Beside the tree there is one warning, UncalibratedWarning: labels will promise nothing.
+There is one warning, UncalibratedWarning: labels have no promise.
 """
+
+__all__ = [
+    "CalibrationError",
+    "ClosedMemoryError",
+    "CorruptMemoryError",
+    "CorruptStateError",
+    "DuplicateTurnError",
+    "EmptyTurnError",
+    "ForeignFileError",
+    "InvalidQueryError",
+    "InvalidSpecError",
+    "InvalidTenantError",
+    "InvalidTurnError",
+    "ModelNotFoundError",
+    "QuantizationError",
+    "ReaderError",
+    "ReaderMismatchError",
+    "SourceLimitError",
+    "StorageBusyError",
+    "StorageError",
+    "StorageFullError",
+    "TitansError",
+    "TurnError",
+    "UncalibratedWarning",
+    "UnknownTurnError",
+    "UnsupportedUrlError",
+    "UnwritableError",
+]
 
 
 class TitansError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """The base class of every error that this package raises on purpose."""
 
 
 class TurnError(TitansError, ValueError):
-    """What was given to memorize cannot be stored; nothing was written."""
+    """The turn cannot be stored; nothing was written."""
 
 
 class EmptyTurnError(TurnError):
-    """The turn has no text; leave it out, or give it some."""
+    """The turn has no text; leave it out, or give it text."""
 
 
 class InvalidTurnError(TurnError):
-    """The turn holds something that cannot be stored exactly; the message names it."""
+    """The turn holds a value that cannot be stored exactly; the message names it."""
 
 
 class DuplicateTurnError(TurnError):
-    """The id belongs to a turn with another text; use `update`, or another id."""
+    """The id belongs to a turn with another text; use `update`, or choose another id."""
 
 
 class SourceLimitError(TurnError):
-    """The turn's source has written as much as it may within an hour; look at what it writes."""
+    """The turn's source has written as much as it may within an hour; look at its turns."""
 
 
 class UnknownTurnError(TitansError, KeyError):
     """No turn of this tenant has the id; `turns()` lists those that exist."""
 
     def __str__(self) -> str:
-        # KeyError shows the repr of its argument; a sentence should stay a sentence.
+        # KeyError would show the repr of the message, with quotes.
         return str(self.args[0]) if self.args else ""
 
 
@@ -69,7 +97,7 @@ class InvalidQueryError(TitansError, ValueError):
 
 
 class CalibrationError(TitansError, ValueError):
-    """A calibration is damaged, of another reader, or cannot be made of these questions; the message says which."""
+    """A calibration is damaged, was made with another reader, or cannot be made; the message says which."""
 
 
 class InvalidSpecError(TitansError, ValueError):
@@ -77,7 +105,7 @@ class InvalidSpecError(TitansError, ValueError):
 
 
 class CorruptStateError(TitansError, ValueError):
-    """Saved weights are damaged or of another spec; rebuild them from the log."""
+    """Saved weights are damaged or have another spec; rebuild them from the log."""
 
 
 class InvalidTenantError(TitansError, ValueError):
@@ -93,15 +121,15 @@ class ReaderError(TitansError):
 
 
 class ModelNotFoundError(ReaderError, LookupError):
-    """The model is neither a path nor an installed wheel nor to be had from the Hub."""
+    """The model is no path, and neither an installed wheel nor the Hub has it."""
 
 
 class QuantizationError(ReaderError, ValueError):
-    """The quantization is unknown, or this machine cannot run it; `titans doctor` tells."""
+    """The quantization is unknown, or this machine cannot run it; `titans doctor` checks."""
 
 
 class ReaderMismatchError(ReaderError):
-    """The file was written with another reader, whose keys this one cannot compare with its own."""
+    """The file was written with another reader, whose keys cannot be compared with this reader's keys."""
 
 
 class StorageError(TitansError):
@@ -109,7 +137,7 @@ class StorageError(TitansError):
 
 
 class UnsupportedUrlError(StorageError, ValueError):
-    """The URL names a storage that cannot be opened, or that cannot do this; the message says what can."""
+    """The URL names a storage that cannot be opened, or cannot do this; the message says what can."""
 
 
 class UnwritableError(StorageError, OSError):
@@ -117,20 +145,20 @@ class UnwritableError(StorageError, OSError):
 
 
 class StorageFullError(StorageError, OSError):
-    """The disk is full; free some space and repeat the call, nothing was lost."""
+    """The disk is full; free some space and repeat the call. Nothing was lost."""
 
 
 class StorageBusyError(StorageError, TimeoutError):
-    """Another process kept the file locked for too long; repeat the call."""
+    """Another process locked the file for too long; repeat the call."""
 
 
 class ForeignFileError(StorageError):
-    """The file is not a memory of this package, or one of a newer version."""
+    """The file is not a memory of this package, or was written by a newer version."""
 
 
 class CorruptMemoryError(StorageError):
-    """The log is damaged; restore a backup, or `titans repair` it. Damaged weights never raise, they are rebuilt."""
+    """The log is damaged; restore a backup, or run `titans repair`. Damaged weights raise nothing; they are rebuilt."""
 
 
 class UncalibratedWarning(UserWarning):
-    """No calibration is known for this reader: no recall will be labelled `high` until one is made."""
+    """There is no calibration for this reader: no recall is labelled `high` until one is made."""

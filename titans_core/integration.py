@@ -1,4 +1,4 @@
-"""What every adapter needs: whose memory a call is about, going on without a memory, event fields, tool texts.
+"""Shared parts of the adapters: the memory of a call, failures, event fields, tool texts, saved memories.
 
 Importing this loads no torch.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     MemorySource: TypeAlias = TitansMemory | MemoryBank
 else:
-    MemorySource = Any  # pydantic reads the adapters' fields; the real classes would load torch
+    MemorySource = Any  # pydantic evaluates the types of the adapters' fields; the real classes would load torch
 
 __all__ = [
     "CONTENT_DESCRIPTION",
@@ -53,10 +53,10 @@ __all__ = [
 ]
 
 NOTHING_STORED = "Nothing relevant is stored."
-"""What the recall tool says under the label `none`."""
+"""The recall tool's answer under the label `none`."""
 
 TOOL_RECALL_TEMPLATE = "- [{id}] {source}: {passage}"
-"""How a recall stands in the answer of the recall tool: with its id, so that the model can name it."""
+"""The template of a recall in the recall tool's answer: with its id, so that the model can name it."""
 
 MEMORIZE_DESCRIPTION = (
     "Write down what is worth knowing in later conversations with this user: a fact, a preference, a decision. "
@@ -77,16 +77,16 @@ MEMORY_ID_DESCRIPTION = "The memory's id."
 
 
 def resolve_memory(source: MemorySource, user: str | None, *, missing: str) -> TitansMemory:
-    """The memory of a user. Opens it if it must.
+    """The memory of a user; it is opened if necessary.
 
     Args:
-        source: a bank, of which the user's memory is taken; or the memory of one user, which no other gets.
-        user: the user's id, or None if the call names none.
-        missing: what to say if a bank is asked for nobody's memory.
+        source: A bank that holds the user's memory, or the memory of one user, which no other user gets.
+        user: The user's id, or None if the call names no user.
+        missing: The message of the error if the source is a bank and the call names no user.
 
     Raises:
-        InvalidTenantError: the user is missing, or another than the memory's.
-        StorageError: the memory cannot be opened.
+        InvalidTenantError: The user is missing, or is not the memory's tenant.
+        StorageError: The memory cannot be opened.
     """
     if isinstance(source.tenant, str):
         if user not in (None, source.tenant):
@@ -100,9 +100,9 @@ def resolve_memory(source: MemorySource, user: str | None, *, missing: str) -> T
 
 
 def saved_url(url: str) -> str:
-    """A memory's URL as it is written down for later: a whole path, or a server's URL without the password.
+    """The URL of a memory for saving: a full path, or a server's URL without the password.
 
-    Another process on this machine opens the memory with it; libpq finds the password in `PGPASSWORD` or `~/.pgpass`.
+    Another process on this machine opens the memory with it; libpq reads the password from `PGPASSWORD` or `~/.pgpass`.
     """
     from titans_core.storage import lasting_url
 
@@ -110,10 +110,10 @@ def saved_url(url: str) -> str:
 
 
 def open_saved_memory(url: str | None, tenant: str) -> TitansMemory:
-    """Open a memory that was written down; a memory that is missing is not begun anew.
+    """Open a memory whose URL was saved. A missing memory is an error; no new one is created.
 
     Args:
-        url: What `saved_url` gave.
+        url: The URL that `saved_url` returned.
         tenant: Whose memory it is.
 
     Raises:
@@ -134,13 +134,13 @@ def open_saved_memory(url: str | None, tenant: str) -> TitansMemory:
 def log_failures(
     what: str, *but: type[Exception], logger: str, tell: Callable[[Exception], None] | None = None
 ) -> Iterator[None]:
-    """Log as a warning whatever fails inside: the caller answers without its memory.
+    """Log an error of the block as a warning instead of raising it, so that the caller answers without its memory.
 
     Args:
-        what: the memory was to do.
-        but: what is raised all the same; an unknown user always is.
-        logger: its name.
-        tell: is called with the error as well.
+        what: What the memory was doing, such as "recall".
+        *but: Exceptions that are raised; `InvalidTenantError` always is.
+        logger: The name of the logger.
+        tell: Called with the error after it was logged.
     """
     raised: tuple[type[Exception], ...] = (InvalidTenantError, *but)
     try:
@@ -148,7 +148,7 @@ def log_failures(
     except raised:
         raise
     except Exception as error:
-        # No traceback: it may hold what was said. The class says most; our own errors are sentences.
+        # No traceback, because it may hold what was said. Our own errors are sentences; others show their class only.
         detail = error if isinstance(error, TitansError) else type(error).__name__
         logging.getLogger(logger).warning("The memory could not %s, the answer goes on without it: %s", what, detail)
         if tell is not None:
@@ -156,16 +156,16 @@ def log_failures(
 
 
 def recall_event(memory: TitansMemory, found: Recollection, start: float) -> dict[str, Any]:
-    """About a recall.
+    """The fields of an event about a recall; they never hold text.
 
     Args:
-        memory: that was asked.
-        found: its answer.
-        start: when it was asked, by `time.perf_counter`.
+        memory: The memory that was asked.
+        found: Its answer.
+        start: The value of `time.perf_counter` before the recall.
 
     Returns:
-        `tenant`, `confidence` ("high", "low" or "none"), `probability` (in [0, 1], that the first recall answers;
-        None if the label comes without one), `recalls` (their number) and `seconds`.
+        `tenant`, `confidence` ("high", "low" or "none"), `probability` (in [0, 1], that the first recall answers the
+        query; None if the strategy gives none), `recalls` (their number) and `seconds`.
     """
     return {
         "tenant": memory.tenant,
@@ -177,15 +177,15 @@ def recall_event(memory: TitansMemory, found: Recollection, start: float) -> dic
 
 
 def memorize_event(memory: TitansMemory, receipts: Sequence[Memorized], start: float) -> dict[str, Any]:
-    """About turns that were memorized.
+    """The fields of an event about memorized turns; they never hold text.
 
     Args:
-        memory: that learned them.
-        receipts: theirs, at least one.
-        start: when it began, by `time.perf_counter`.
+        memory: The memory that learned the turns.
+        receipts: The receipts of the turns, at least one.
+        start: The value of `time.perf_counter` before the turns were memorized.
 
     Returns:
-        `tenant`, `turns` (their number), `surprise` (in [0, 1], the mean of theirs) and `seconds`.
+        `tenant`, `turns` (their number), `surprise` (their mean, in [0, 1]) and `seconds`.
     """
     return {
         "tenant": memory.tenant,

@@ -1,6 +1,6 @@
-"""Stored text as it may stand in a prompt: it cannot leave its place there, nor pass for what only a program writes.
+"""Renders stored text for prompts: it cannot leave its place there, nor look like text that only a program writes.
 
-Only the rendering changes; what is stored stays as it was said. This module imports no torch.
+Rendering never changes what is stored. All escaping of the package is in this module; it imports no torch.
 """
 
 from __future__ import annotations
@@ -13,72 +13,73 @@ from unicodedata import normalize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+__all__ = ["TAG", "escape_special_tokens", "one_line", "render_recalls", "special_tokens", "strip_invisible"]
+
 TAG = "memory"
 """The name of the block in which recalls stand."""
 
-# Controls other than tab and line breaks, and what Unicode calls ignorable: bidirectional controls, tags, fillers,
-# variation selectors. They are left out, not shown: a model reads the characters in their order, and whoever looks at
-# the prompt shall see the same order and no less than the model; a word with its escape codes would be worse to read.
+# Controls other than tab and line breaks, and the characters that Unicode calls ignorable: bidirectional controls,
+# tags, fillers, variation selectors. They are removed, so that a person who looks at the prompt sees the same
+# characters in the same order as the model. Escape codes in their place would be harder to read.
 _INVISIBLE = re.compile(
     "[\0-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
 
-# Joiners belong to the spelling of Arabic and Indic scripts and to emoji; elsewhere they only split a word unseen.
+# Joiners are part of the spelling of Arabic and Indic scripts and of emoji; elsewhere they split a word invisibly.
 _JOINER = re.compile("(?<![\u0600-\u18af\u2600-\u27bf\U0001f300-\U0001faff])[\u200c\u200d]")
 
-# What begins something that text must not begin. The group within each lookahead is what makes it so. "<" and "/" and
-# "|" come with their compatible forms (NFKC), in which some models write their special tokens.
+# The beginnings of what stored text must not spell. The group in each lookahead is the part that makes it special. "<",
+# "/" and "|" are matched with their compatible forms (NFKC), which some models use in special tokens.
 _SPECIAL = re.compile(
     r"""
       (?P<line>\A|\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]) (?=(.?))  # where str.splitlines splits
     | [<\ufe64\uff1c] (?=([\s/\uff0f]*+\w{6} | [/\uff0f|\uff5c] | [^\W\d]))  # </memory>, <|im_end|>, <s>
     | \[ (?=(\| | /?[A-Z_]{2,}+\]))  # [INST], [/INST], [|user|]
-    | \{ (?=([\w.]++[}!:\[]))  # a field, if a later template takes the text for a part of it
+    | \{ (?=([\w.]++[}!:\[]))  # a field, if a later step uses the prompt as a template
     """,
     re.VERBOSE | re.DOTALL,
 )
 
 
-# What could end a text's place in its line, or begin a special token ("[2]", "<|im_end|>", "[INST]"), in ASCII and in
-# full width.
+# Brackets could forge the number of a line or a special token ("[2]", "<|im_end|>", "[INST]"), in ASCII and full width.
 _LOOKALIKES = str.maketrans("<>[]\uff1c\uff1e\uff3b\uff3d", "\u2039\u203a()\u2039\u203a()")
 
 
 def render_recalls(template: str, recalls: Iterable[Mapping[str, str]]) -> str:
-    """Texts filled into a template, one recall after another, each of them on new lines.
+    """Fill texts into a template, once for each recall; each recall begins a new line.
 
-    The texts cannot, alone or together with what stands beside them,
+    The texts cannot, alone or together with the text around them,
 
-    * spell the block's own tag, in whatever case, with white space inside or full-width;
-    * begin a line, where prompts of plain text have their roles ("Human:"): there they are indented;
-    * spell another tag, a special token of a chat template or a field: a space follows the bracket that opens it;
-    * hold characters that are invisible, or that reorder others.
+    * spell the block's own tag, in any case, with white space inside, or in full width;
+    * begin a line, where plain-text prompts have their roles ("Human:"): such lines are indented;
+    * spell another tag, a special token of a chat template or a field: a space follows the opening bracket;
+    * hold characters that are invisible or that reorder others.
 
     The template's own words stay as they are.
 
     Args:
-        template: for one recall.
-        recalls: of each the texts that may stand in the template, by name.
+        template: The template of one recall.
+        recalls: For each recall the values of the template's fields, by name.
 
     Raises:
-        KeyError: the template names something else.
+        KeyError: The template has another field.
     """
-    text, stored = _filled(template, recalls)
+    text, stored = _fill(template, recalls)
     pieces, done = [], 0
     for special in _SPECIAL.finditer(text):
         if stored.find(1, special.start(), special.end(special.lastindex or 0)) >= 0:
-            pieces += [text[done : special.start()], _harmless(special)]
+            pieces += [text[done : special.start()], _escape(special)]
             done = special.end()
     return "".join([*pieces, text[done:]])
 
 
 def strip_invisible(text: str) -> str:
-    """A text without what cannot be seen in it: no terminal obeys it, and nothing in it is reordered.
+    """Remove invisible characters: the text cannot control a terminal, and none of it is reordered.
 
     Args:
-        text: what was said.
+        text: Any text.
     """
     return _JOINER.sub("", _INVISIBLE.sub("", text))
 
@@ -118,8 +119,8 @@ def escape_special_tokens(text: str, pattern: re.Pattern[str]) -> str:
     return pattern.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)
 
 
-def _filled(template: str, recalls: Iterable[Mapping[str, str]]) -> tuple[str, bytearray]:
-    """The text, and for each of its characters 1 if it was stored, 0 if it is the template's."""
+def _fill(template: str, recalls: Iterable[Mapping[str, str]]) -> tuple[str, bytearray]:
+    """The filled text, and for each of its characters 1 if it was stored or 0 if it is the template's."""
     parts = [*Formatter().parse(template)]
     pieces, stored = [], bytearray()
     for number, fields in enumerate(recalls):
@@ -132,7 +133,7 @@ def _filled(template: str, recalls: Iterable[Mapping[str, str]]) -> tuple[str, b
     return "".join(pieces), stored
 
 
-def _harmless(special: re.Match[str]) -> str:
+def _escape(special: re.Match[str]) -> str:
     reason = special[special.lastindex or 0]
     if special["line"] is not None:
         return "\n  " if special["line"] else "  "

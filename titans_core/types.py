@@ -1,6 +1,6 @@
-"""The nouns of the package: what goes in (Turn), what is read of it (Reading), what comes back (Recollection).
+"""The nouns of the package: `Turn` goes in, `Reading` is read of it, `Recollection` comes back.
 
-Plain frozen dataclasses; this module imports no torch, so that adapters may import it at once.
+All are frozen dataclasses. This module imports no torch, so that importing it is fast.
 """
 
 from __future__ import annotations
@@ -18,9 +18,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+__all__ = [
+    "RECALL_TEMPLATE",
+    "Confidence",
+    "Memorized",
+    "Reading",
+    "Recall",
+    "Recollection",
+    "Stats",
+    "Turn",
+    "check_template",
+]
+
 
 RECALL_TEMPLATE = "- {source}: {passage}"
-"""How a recall stands in a prompt unless another template is given; see `Recollection.as_text`."""
+"""The default template of one recall in a prompt; see `Recollection.as_text`."""
 
 _FIELDS = ("source", "speaker", "date", "id", "text", "passage")
 
@@ -34,9 +46,9 @@ class Confidence(StrEnum):
     """How far a recall can be trusted.
 
     Attributes:
-        HIGH: trust it.
-        LOW: show it, but do not assert it.
-        NONE: nothing relevant is known; do not use the recalls.
+        HIGH: Trust it.
+        LOW: Show it, but do not assert it.
+        NONE: Nothing relevant is known; do not use the recalls.
     """
 
     HIGH = "high"
@@ -49,14 +61,14 @@ class Turn:
     """One turn of a conversation, exactly as it was said.
 
     Attributes:
-        text: what was said; never empty.
-        speaker: who said it ("user", "assistant", a name), or None.
-        at: when it was said. A time without a zone is taken as UTC; None means now, when it is memorized.
-        session: the conversation that it belongs to, or None. Neighbours are turns of one session.
-        metadata: JSON-compatible values of the caller's.
-        id: unique within the tenant; None lets `memorize` make one.
-        source: where it comes from, if not from the conversation itself ("tool:search", "import"), or None. What one
-            source has said can be recalled, bounded and forgotten together.
+        text: The text that was said; never empty.
+        speaker: Who said it ("user", "assistant", a name), or None.
+        at: When it was said. A time without a zone is UTC. None means the time at which it is memorized.
+        session: The conversation that it belongs to, or None. Neighbours are turns of one session.
+        metadata: JSON values of the caller.
+        id: The id, unique within the tenant; None lets `memorize` make one.
+        source: Where the turn comes from, if not from the conversation itself ("tool:search", "import"), or None. The
+            turns of one source can be recalled, limited and forgotten together.
     """
 
     text: str
@@ -70,13 +82,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a frozen reader makes of one passage of n tokens, with d-dimensional states.
+    """The output of a frozen reader for one passage of n tokens, with d-dimensional states.
 
     Attributes:
-        keys: float32 (n, d); the contextual token states, each of unit length, special tokens left out.
-        pooled: float32 (d,); the passage's sentence vector, of unit length.
-        tokens: int32 (n,); the token ids.
-        offsets: int32 (n, 2); start and end of each token in the text that was read, in characters.
+        keys: float32 (n, d), the contextual token states, each of unit length, without special tokens.
+        pooled: float32 (d,), the passage's sentence vector, of unit length.
+        tokens: int32 (n,), the token ids.
+        offsets: int32 (n, 2), start and end of each token in the text that was read, in characters.
     """
 
     keys: NDArray[np.float32]
@@ -87,13 +99,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Memorized:
-    """The receipt for one memorized turn: it is on disk.
+    """The receipt of one memorized turn: the turn is on disk.
 
     Attributes:
-        id: the turn's id.
-        surprise: in [0, 1]; how much of the turn the neural memory could not predict (1: all of it was new).
-        learned: whether the weights changed; False if there was nothing to learn (no token, or a repeated id).
-        duplicate_of: the id of an earlier turn with the same speaker and text, or None.
+        id: The turn's id.
+        surprise: The share of the turn that the neural memory could not predict, in [0, 1]; 1 if all of it was new.
+        learned: Whether the weights changed; False if there was nothing to learn (no token, or a repeated id).
+        duplicate_of: The id of an earlier turn with the same speaker and text, or None.
     """
 
     id: str
@@ -104,16 +116,16 @@ class Memorized:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """One turn that a query brought back.
+    """One turn that was recalled for a query.
 
     Attributes:
-        turn: the turn, whole.
-        score: the fused score, in standard deviations of the candidates; higher is better, no fixed range.
-        probability: in [0, 1]; this turn's share of the softmax over the candidates' scores. It orders and
-            compares the recalls of one query; it is not calibrated.
-        similarity: in [-1, 1]; the cosine between the sentence vectors of the query and the turn.
-        passage: the part of a long turn that matched best.
-        why: the parts of the score by name; they add up to it.
+        turn: The whole turn.
+        score: The fused score, in standard deviations of the candidates; higher is better, without a fixed range.
+        probability: The turn's share of the softmax over the candidates' scores, in [0, 1]. It compares the recalls of
+            one query; it is not calibrated.
+        similarity: The cosine between the sentence vectors of the query and the turn, in [-1, 1].
+        passage: The part of a long turn that matched best.
+        why: The parts of the score by name; their sum is the score.
     """
 
     turn: Turn
@@ -138,15 +150,16 @@ class Recall:
 class Recollection:
     """The answer of `recall`: recalls, best first, under one label.
 
-    Iterating and `len` go over the recalls.
+    Iteration and `len` use the recalls.
 
     Attributes:
-        query: what was asked.
-        recalls: best first; empty if nothing is stored or no turn passes the filters.
-        confidence: the label of `best`.
-        probability: in [0, 1], that `best` answers the query; None if the strategy does not say.
-        probability_top3: in [0, 1], that one of the first three does; None likewise.
-        reasons: what the label rests on, by name; which names depends on the strategy.
+        query: The query.
+        recalls: The recalls, best first; empty if nothing is stored or no turn passes the filters.
+        confidence: The label of `best`.
+        probability: The probability in [0, 1] that `best` answers the query; None if the strategy gives none.
+        probability_top3: The probability in [0, 1] that one of the first three recalls answers it; None if the strategy
+            gives none.
+        reasons: The numbers that the label rests on, by name; the names depend on the strategy.
     """
 
     query: str
@@ -163,10 +176,10 @@ class Recollection:
 
     @property
     def relevance(self) -> tuple[float, ...]:
-        """Of each recall, in [0, 1]: the first's is `probability`, the others' fall as their shares do.
+        """A relevance in [0, 1] for each recall: `probability` for the first; the others fall in proportion to theirs.
 
-        Comparable between queries and memories, as far as `probability` is calibrated. Without one they are the
-        shares themselves, `Recall.probability`, which compare the recalls of one query only.
+        The values compare recalls of different queries and memories as far as `probability` is calibrated. If
+        `probability` is None, they are `Recall.probability`, which compare the recalls of one query only.
         """
         if self.best is None or self.probability is None or not self.best.probability:
             return tuple(recall.probability for recall in self.recalls)
@@ -174,11 +187,11 @@ class Recollection:
         return tuple(self.probability * min(1.0, recall.probability / first) for recall in self.recalls)
 
     def reaches(self, minimum: str) -> bool:
-        """Whether the label is at least this one: under "high" only `high` is, under "low" `high` and `low` are."""
+        """Whether the label is at least `minimum`: "high" accepts `high` only, "low" accepts `high` and `low`."""
         return self.confidence in (Confidence.HIGH, minimum)
 
     def explain(self) -> str:
-        """Why this label, in one or two sentences; `reasons` has the same as numbers."""
+        """The reason for the label in one or two sentences; `reasons` holds the numbers."""
         if self.best is None and self.confidence is Confidence.NONE:
             return "none: nothing is stored that could answer this."
         if self.best is None:
@@ -188,21 +201,21 @@ class Recollection:
             parts.append(f"the first recall answers this with a probability of {self.probability:.2f}")
         if self.probability_top3 is not None:
             parts.append(f"one of the first three with {self.probability_top3:.2f}")
-        told = ", ".join(f"{name} {value:+.2f}" for name, value in self.reasons.items())
-        return "; ".join(parts) + (f" ({told})." if told else ".")
+        reasons = ", ".join(f"{name} {value:+.2f}" for name, value in self.reasons.items())
+        return "; ".join(parts) + (f" ({reasons})." if reasons else ".")
 
     def as_text(self, template: str = RECALL_TEMPLATE) -> str:
-        """The recalls as a block for a prompt; empty under the label `none`, and without recalls.
+        """The recalls as a block for a prompt; empty under the label `none`, and if there are no recalls.
 
         Stored text is data: it cannot close the block, begin a line, spell a special token or be invisible (see
-        `titans_core.rendering`), and a later prompt template finds no field of its own in it.
+        `titans_core.rendering`), and it holds no field that a later prompt template would fill.
 
         Args:
-            template: for one recall, with any of {source} (the speaker and the day), {speaker}, {date}, {id}, {text}
-                (the whole turn), {passage} (the part of it that matched).
+            template: The template of one recall. Its fields are {source} (the speaker and the day), {speaker}, {date},
+                {id}, {text} (the whole turn) and {passage} (the part that matched).
 
         Raises:
-            KeyError: the template names something else.
+            KeyError: The template has another field.
         """
         if self.confidence is Confidence.NONE or not self.recalls:
             return ""
@@ -221,16 +234,19 @@ class Recollection:
 
 
 def check_template(template: str) -> None:
-    """Fail where a template is given, rather than where it is used.
+    """Check a template where it is given, before it is used.
+
+    Args:
+        template: A template for `Recollection.as_text`.
 
     Raises:
-        KeyError: it names something else than `Recollection.as_text` knows.
+        KeyError: The template has another field.
     """
     template.format_map(dict.fromkeys(_FIELDS, ""))
 
 
 def _texts(recall: Recall) -> dict[str, str]:
-    """What a template may name."""
+    """The values of the fields of a template."""
     turn = recall.turn
     speaker, date = turn.speaker or "", turn.at.date().isoformat() if turn.at else ""
     source = ", ".join(part for part in (speaker, date) if part) or "somebody"
@@ -242,12 +258,12 @@ class Stats:
     """The size of one tenant's memory.
 
     Attributes:
-        turns: turns in the log.
-        passages: passages that they were split into.
-        tokens: token keys written into the weights.
-        weight_bytes: size of the fast weights in memory.
-        log_bytes: size of the file on disk, all tenants together; 0 for ":memory:".
-        reader: fingerprint of the reader.
+        turns: The number of turns in the log.
+        passages: The number of passages that the turns were split into.
+        tokens: The number of token keys that were written into the weights.
+        weight_bytes: The size of the fast weights in memory.
+        log_bytes: The size of the file on disk, of all tenants together; 0 for ":memory:".
+        reader: Fingerprint of the reader.
     """
 
     turns: int

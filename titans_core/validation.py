@@ -1,4 +1,4 @@
-"""What may enter the log; everything else is refused before anything is written."""
+"""Checks of everything that enters a memory; invalid values are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -21,30 +21,45 @@ from titans_core.errors import (
 if TYPE_CHECKING:
     from titans_core.types import Turn
 
+__all__ = [
+    "MAX_METADATA_CHARS",
+    "MAX_METADATA_DEPTH",
+    "MAX_NAME_CHARS",
+    "MAX_QUERY_CHARS",
+    "MAX_TEXT_CHARS",
+    "validate_query",
+    "validate_tenant",
+    "validate_text",
+    "validate_turn",
+]
+
 MAX_TEXT_CHARS = 1_000_000
-"""The most characters of a turn. What somebody says has some hundreds, a book has a million; and a turn is read and
-learned in one piece, which takes minutes for so many."""
+"""The most characters of a turn. A spoken turn has some hundreds, a book has a million. A turn is read and learned in
+one piece, which takes minutes for a million characters."""
 
 MAX_NAME_CHARS = 500
-"""The most characters of a speaker, session, source, id or tenant: at most 2,000 bytes, which an index of any
-database takes (PostgreSQL's ends at 2,704)."""
+"""The most characters of a speaker, session, source, id or tenant. They take at most 2,000 bytes, which fit into an
+index of any database (PostgreSQL's limit is 2,704)."""
 
 MAX_METADATA_CHARS = 20_000_000
-"""The most characters of a turn's metadata as JSON: chat messages are kept there whole, pictures in base64 too."""
+"""The most characters of a turn's metadata as JSON. Whole chat messages are kept there, also with base64 pictures."""
 
 MAX_METADATA_DEPTH = 100
-"""The most levels of dicts and lists in metadata. SQLite reads 1,000, and Python's json fewer in a deep call."""
+"""The most levels of dicts and lists in metadata. SQLite reads 1,000; Python's json reads fewer in a deep call."""
 
 MAX_QUERY_CHARS = 10_000
-"""Characters of a query that are looked at. The reader takes 512 tokens; the rest would only cost time."""
+"""The most characters of a query that are used. The reader takes 512 tokens; more text would only cost time."""
 
 
 def validate_text(text: object) -> str:
-    """The text, if a turn may have it.
+    """Check the text of a turn, and return it.
+
+    Args:
+        text: The text.
 
     Raises:
-        InvalidTurnError: not a string, not valid Unicode, or too long.
-        EmptyTurnError: nothing but white space.
+        InvalidTurnError: The text is not a string, not valid Unicode, or too long.
+        EmptyTurnError: The text has only white space.
     """
     if not isinstance(text, str):
         raise InvalidTurnError(f"A turn's text must be a string, not {type(text).__name__}.")
@@ -59,10 +74,13 @@ def validate_text(text: object) -> str:
 
 
 def validate_turn(turn: Turn) -> Turn:
-    """The turn with id, zone and time filled in, all of it in Python's own types.
+    """Check a turn, and return it with id, time and zone filled in, all values in Python's own types.
+
+    Args:
+        turn: The turn.
 
     Raises:
-        TurnError: it cannot be stored exactly; the message names the field.
+        TurnError: The turn cannot be stored exactly; the message names the field.
     """
     names = {name: _name(getattr(turn, name), name) for name in ("speaker", "session", "source", "id")}
     names["id"] = names["id"] or str(uuid.uuid4())
@@ -70,24 +88,30 @@ def validate_turn(turn: Turn) -> Turn:
 
 
 def validate_query(query: object) -> str:
-    """The query in composed form (NFC); of a query longer than `MAX_QUERY_CHARS` only the beginning.
+    """Check a query, and return it in composed form (NFC), cut after `MAX_QUERY_CHARS`.
+
+    Args:
+        query: The query.
 
     Raises:
-        InvalidQueryError: not a string, empty, or not valid Unicode.
+        InvalidQueryError: The query is not a string, empty, or not valid Unicode.
     """
     if not isinstance(query, str) or not query.strip():
         raise InvalidQueryError("A query needs text; this one is empty.")
     if len(query) > MAX_QUERY_CHARS:
         query = query.strip()[:MAX_QUERY_CHARS]
-    # Composed and decomposed letters look alike, and not every reader takes them for the same.
+    # Composed and decomposed letters look the same, but not every reader reads them as the same.
     return unicodedata.normalize("NFC", _unicode(query, "query", InvalidQueryError))
 
 
 def validate_tenant(tenant: object) -> str:
-    """The tenant's name: compared exactly, never as a pattern.
+    """Check a tenant's name, and return it. Names are compared exactly, never as patterns.
+
+    Args:
+        tenant: The name.
 
     Raises:
-        InvalidTenantError: missing, empty, too long, or not text.
+        InvalidTenantError: The name is missing, empty, too long, or not text.
     """
     if not isinstance(tenant, str) or not tenant.strip():
         raise InvalidTenantError(f"A memory belongs to one tenant (a user, say): give its name, not {tenant!r:.80}.")
@@ -99,7 +123,7 @@ def validate_tenant(tenant: object) -> str:
 
 
 def _name(value: object, name: str) -> str | None:
-    """A speaker, session, source or id."""
+    """Check a speaker, session, source or id, and return it."""
     if value is None:
         return None
     if not isinstance(value, str) or not value:
@@ -112,7 +136,7 @@ def _name(value: object, name: str) -> str | None:
 
 
 def _time(at: object) -> datetime:
-    """The time in UTC; now for None."""
+    """The time in UTC; the current time for None."""
     if at is None:
         return datetime.now(UTC)
     if not isinstance(at, datetime):
@@ -124,7 +148,7 @@ def _time(at: object) -> datetime:
 
 
 def _metadata(metadata: object) -> dict[str, Any]:
-    """The metadata as they will be read back."""
+    """The metadata as they are read back from JSON."""
     if not isinstance(metadata, Mapping):
         raise InvalidTurnError(f"A turn's metadata must be a dict, not {type(metadata).__name__}.")
     plain = _plain(metadata)
@@ -142,7 +166,7 @@ def _metadata(metadata: object) -> dict[str, Any]:
 
 
 def _plain(value: object, depth: int = 0) -> object:
-    """The value in dicts and lists, a tuple as a list; json alone would turn a key that is a number into text."""
+    """The value in dicts and lists; tuples become lists. Keys must be text, because json turns numbers into text."""
     if depth > MAX_METADATA_DEPTH:
         raise InvalidTurnError(
             f"A turn's metadata have at most {MAX_METADATA_DEPTH} levels of dicts and lists; flatten them."
@@ -160,7 +184,7 @@ def _plain(value: object, depth: int = 0) -> object:
 
 
 def _unicode(text: str, name: str, refusal: type[TitansError] = InvalidTurnError) -> str:
-    """The text as a plain str, not as an enum or another kind of it."""
+    """The text as a plain `str`, not as an enum or another subclass."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -1,8 +1,8 @@
-"""What the memory is compared with, over the same turns: cosine of sentence vectors, and BM25.
+"""The baselines that the memory is compared with: cosine similarity of sentence embeddings, and BM25.
 
-Both rank whole turns, without splitting, neighbours or filters: once by their bare text, as the usual
-tutorial does; and once ("+s") by "speaker: text", which is stronger where questions name the speakers, and
-closer to what the memory is given.
+Both rank the same whole turns, without splitting, neighbours or filters. They do it twice: by the bare text, as the
+usual tutorial does, and ("+s") by "speaker: text". The second form is stronger where questions name the speakers, and
+closer to what the memory gets.
 """
 
 from __future__ import annotations
@@ -21,29 +21,55 @@ if TYPE_CHECKING:
 
 
 def cosine_scores(model: SentenceTransformer, turns: Sequence[str], queries: Sequence[str]) -> NDArray[np.float32]:
-    """The cosine of every query (rows) with every turn (columns), by the sentence vectors of the model."""
-    of_turns = model.encode(list(turns), normalize_embeddings=True, show_progress_bar=False)
-    of_queries = model.encode(list(queries), normalize_embeddings=True, show_progress_bar=False)
-    scores: NDArray[np.float32] = of_queries @ of_turns.T
+    """Compute the cosine similarity of the model's sentence embeddings for each query and turn.
+
+    Args:
+        model: The embedding model.
+        turns: The texts of n turns.
+        queries: The texts of q queries.
+
+    Returns:
+        float32 (q, n), in [-1, 1].
+    """
+    turn_vectors = model.encode(list(turns), normalize_embeddings=True, show_progress_bar=False)
+    query_vectors = model.encode(list(queries), normalize_embeddings=True, show_progress_bar=False)
+    scores: NDArray[np.float32] = query_vectors @ turn_vectors.T
     return scores
 
 
 def bm25_scores(turns: Sequence[str], queries: Sequence[str]) -> NDArray[np.float32]:
-    """BM25 of every query with every turn: k1 1.5, b .75, Porter stems, English stop words."""
+    """Compute BM25 for each query and turn, with k1 = 1.5, b = .75, Porter stems and English stop words.
+
+    Args:
+        turns: The texts of n turns.
+        queries: The texts of q queries.
+
+    Returns:
+        float32 (q, n), higher is better.
+    """
     stemmer = Stemmer.Stemmer("porter")
 
-    def words(texts: Sequence[str]) -> list[list[str]]:
-        found: list[list[str]] = bm25s.tokenize(
+    def tokenize(texts: Sequence[str]) -> list[list[str]]:
+        tokens: list[list[str]] = bm25s.tokenize(
             list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False
         )
-        return found
+        return tokens
 
     index = bm25s.BM25()
-    index.index(words(turns), show_progress=False)
-    return np.stack([index.get_scores(query) for query in words(queries)])
+    index.index(tokenize(turns), show_progress=False)
+    return np.stack([index.get_scores(query) for query in tokenize(queries)])
 
 
 def rank(scores: NDArray[np.float32], ids: Sequence[str], k: int) -> list[list[str]]:
-    """The ids of the k best columns of each row, best first; of equals the earlier comes first."""
+    """Rank the turns for each query.
+
+    Args:
+        scores: float32 (q, n), the score of each turn (column) for each query (row).
+        ids: The ids of the n turns.
+        k: The number of turns to return for each query.
+
+    Returns:
+        The ids of the k best turns for each query, best first. Equal scores keep the order of the turns.
+    """
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return [[ids[column] for column in row] for row in order]

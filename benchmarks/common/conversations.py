@@ -1,4 +1,6 @@
-"""Reads the file of conversations and questions that the recall benchmark measures on.
+"""Reads a file of conversations and questions, on which benchmarks measure recall.
+
+The file is JSON:
 
 {"name", "conversations": [{"id",
    "turns":     [{"id", "session", "date", "speaker", "text"}],
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a conversation.
+    """A question about a conversation.
 
     Attributes:
-        text: the question.
-        category: the data set's name for its kind.
-        answerable: whether the conversation holds the answer.
-        evidence: the ids of turns that hold it; empty for an unanswerable question.
+        text: The text of the question.
+        category: The data set's name for this kind of question.
+        answerable: Whether the conversation contains the answer.
+        evidence: The ids of the turns that contain the answer; empty for an unanswerable question.
     """
 
     text: str
@@ -37,7 +39,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One conversation, and the questions that can be measured on it."""
+    """One conversation, and its questions.
+
+    Attributes:
+        id: The id of the conversation in the data set.
+        turns: The turns that have text, in order.
+        questions: The questions that can be measured.
+    """
 
     id: str
     turns: list[Turn]
@@ -45,36 +53,44 @@ class Conversation:
 
 
 def load_conversations(path: Path, limit: int | None = None) -> tuple[str, list[Conversation]]:
-    """The name of the data set and its first `limit` conversations (None: all).
+    """Read a file of conversations.
 
-    Turns without text cannot be memorized and are left out. Evidence that is no turn of the conversation is
-    left out too, and so is an answerable question that then has none: nothing could be measured on it.
+    Turns without text are left out, because they cannot be memorized. Evidence that is not a turn of the conversation
+    is left out too. An answerable question that then has no evidence is also left out, because nothing can be measured
+    on it.
+
+    Args:
+        path: The file.
+        limit: The number of conversations to read, from the start of the file; None for all.
+
+    Returns:
+        The name of the data set, and the conversations.
     """
     data = json.loads(path.read_text(encoding="utf-8"))
-    return data["name"], [_conversation(found) for found in data["conversations"][:limit]]
+    return data["name"], [_parse_conversation(item) for item in data["conversations"][:limit]]
 
 
-def _conversation(found: dict[str, Any]) -> Conversation:
-    turns = [_turn(turn) for turn in found["turns"] if turn["text"].strip()]
-    known = {turn.id for turn in turns}
+def _parse_conversation(item: dict[str, Any]) -> Conversation:
+    turns = [_parse_turn(turn) for turn in item["turns"] if turn["text"].strip()]
+    turn_ids = {turn.id for turn in turns}
     questions = [
         Question(
             text=question["question"],
             category=question["category"],
             answerable=question["answerable"],
-            evidence=frozenset(question["evidence"]) & known if question["answerable"] else frozenset(),
+            evidence=frozenset(question["evidence"]) & turn_ids if question["answerable"] else frozenset(),
         )
-        for question in found["questions"]
+        for question in item["questions"]
     ]
     measurable = [question for question in questions if question.evidence or not question.answerable]
-    return Conversation(found["id"], turns, measurable)
+    return Conversation(item["id"], turns, measurable)
 
 
-def _turn(found: dict[str, Any]) -> Turn:
+def _parse_turn(item: dict[str, Any]) -> Turn:
     return Turn(
-        found["text"],
-        speaker=found["speaker"],
-        at=datetime.fromisoformat(found["date"]) if found["date"] else None,
-        session=found["session"],
-        id=found["id"],
+        item["text"],
+        speaker=item["speaker"],
+        at=datetime.fromisoformat(item["date"]) if item["date"] else None,
+        session=item["session"],
+        id=item["id"],
     )

@@ -1,4 +1,4 @@
-"""What a figure depends on beside the code: versions, processors, the command."""
+"""The environment that a figure depends on, besides the code: versions, processors and the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions of the packages that decide a figure, the processors, and the command line."""
+    """Return the versions of the packages that affect the figures, the processors, and the command line."""
     packages = ("titans-core", "torch", "transformers", "sentence-transformers", "bitsandbytes")
     return {
         "command": shlex.join(["python", *sys.argv]),
@@ -31,5 +31,5 @@ def describe_environment() -> dict[str, Any]:
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write the figures with the environment that they were taken in, as JSON."""
+    """Write the figures, and the environment in which they were measured, as JSON."""
     path.write_text(json.dumps({**report, "environment": describe_environment()}, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Memories of a file of conversations, one tenant for each conversation; kept between runs if a folder is given."""
+"""Memorizes a file of conversations: one tenant for each conversation, in a temporary folder or in a cache."""
 
 from __future__ import annotations
 
@@ -20,66 +20,66 @@ if TYPE_CHECKING:
     from titans_core.types import Reading
 
 
-def remembered(
+def memorize_file(
     path: Path, limit: int | None, cache: Path | None, progress: Progress
 ) -> Iterator[tuple[str, Conversation, list[Conversation], MemoryBank]]:
-    """Each conversation of a file, once a tenant with its id has memorized it.
+    """Memorize each conversation of a file in the tenant that has the conversation's id.
 
     Args:
-        path: the file.
-        limit: only so many conversations; None for all.
-        cache: Folder that keeps the memories for the next run, because reading takes minutes; None deletes them
+        path: The file.
+        limit: The number of conversations, from the start of the file; None for all.
+        cache: A folder that keeps the memories for the next run, because reading takes minutes; None deletes them
             afterwards.
-        progress: shows how far it is.
+        progress: The display of the progress.
 
     Yields:
-        The data's name, the conversation, all conversations, and the bank that holds the memories.
+        After each conversation: the name of the data, the conversation, all conversations, and the bank of memories.
     """
     name, conversations = load_conversations(path, limit)
     task = progress.add_task(name, total=len(conversations))
     with TemporaryDirectory() as folder:
         file = (cache or Path(folder)) / f"{path.stem}.db"
-        # A rule without a calibration: the shipped one may be what is being made.
+        # The strategy needs no calibration, because the shipped calibration may be what the caller fits.
         with MemoryBank(file, reader=RepeatingReader(), strategy="softmax") as bank:
             for conversation in conversations:
-                memorize(bank, conversation.id, conversation)
+                memorize_once(bank, conversation.id, conversation)
                 yield name, conversation, conversations, bank
                 progress.advance(task)
 
 
-def data_arguments(description: str) -> ArgumentParser:
-    """A parser that knows the arguments of `remembered`."""
+def make_parser(description: str) -> ArgumentParser:
+    """Make a parser of the command-line options that `memorize_file` needs."""
     parser = ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="files of conversations and questions")
-    parser.add_argument("--limit", type=int, help="only the first N conversations of each")
-    parser.add_argument("--cache", type=Path, help="folder for the memories, for the next run")
+    parser.add_argument("--limit", type=int, help="only the first N conversations of each file")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the memories for the next run")
     return parser
 
 
-def memorize(bank: MemoryBank, tenant: str, conversation: Conversation) -> None:
-    """Memorize a conversation, or a piece of it, unless that was done before."""
+def memorize_once(bank: MemoryBank, tenant: str, conversation: Conversation) -> None:
+    """Memorize a conversation, or a part of it, unless an earlier run did so."""
     with bank.tenant(tenant) as memory:
         if memory.stats().turns != len(conversation.turns):
             memory.memorize_many(conversation.turns)
 
 
 class RepeatingReader:
-    """The default reader; it reads no passage twice: those of a conversation's pieces come again and again."""
+    """The default reader with a cache, because the parts of a conversation repeat its passages many times."""
 
     def __init__(self) -> None:
         """Load the model."""
         self._reader = load_reader()
-        self._known: dict[tuple[str, str], Reading] = {}
+        self._cache: dict[tuple[str, str], Reading] = {}
         self.dim, self.fingerprint = self._reader.dim, self._reader.fingerprint
         self.count_tokens = self._reader.count_tokens
 
     def read(self, texts: Sequence[str], prefixes: Sequence[str] | None = None) -> list[Reading]:
         """See `Reader.read`."""
-        wanted = list(zip(texts, prefixes or [""] * len(texts), strict=True))
-        if len(self._known) > 3_000:  # of long passages, half a gigabyte
-            self._known.clear()
-        new = [one for one in dict.fromkeys(wanted) if one not in self._known]
+        passages = list(zip(texts, prefixes or [""] * len(texts), strict=True))
+        if len(self._cache) > 3_000:  # half a gigabyte of long passages
+            self._cache.clear()
+        new = [passage for passage in dict.fromkeys(passages) if passage not in self._cache]
         if new:
-            read = self._reader.read([text for text, _ in new], [prefix for _, prefix in new])
-            self._known |= dict(zip(new, read, strict=True))
-        return [self._known[one] for one in wanted]
+            readings = self._reader.read([text for text, _ in new], [prefix for _, prefix in new])
+            self._cache |= dict(zip(new, readings, strict=True))
+        return [self._cache[passage] for passage in passages]

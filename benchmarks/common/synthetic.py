@@ -1,4 +1,4 @@
-"""Made-up turns for measuring speed: any number, varied, and the same on every machine."""
+"""Synthetic turns and questions about them: any number, varied, and the same on every machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The choices for each kind of words, separated by "|".
+# The choices for each kind of word, separated by "|".
 _CHOICES = {
     "onset": "b|br|c|d|dr|f|g|gr|h|j|k|l|m|n|p|r|s|st|t|tr|v|w|z",
     "vowel": "a|e|i|o|u|ai|ea|ou",
@@ -40,16 +40,30 @@ WORDS = {kind: choices.split("|") for kind, choices in _CHOICES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A made-up statement, and a question that it answers."""
+    """A synthetic statement, and a question about it.
+
+    Attributes:
+        text: The statement.
+        question: A question that the statement answers.
+    """
 
     text: str
     question: str
 
 
 def make_facts(count: int, *, seed: int, words: range = range(15, 26)) -> list[Fact]:
-    """Different facts, each as long as `words` allows; equal for equal arguments."""
+    """Make different facts. Equal arguments give equal facts.
+
+    Args:
+        count: The number of facts.
+        seed: The seed of the random choices.
+        words: The allowed numbers of words in a fact.
+
+    Returns:
+        The facts.
+    """
     facts: dict[str, Fact] = {}
-    source = _facts(random.Random(seed))  # noqa: S311 - repeatable, not secret
+    source = _generate_facts(random.Random(seed))  # noqa: S311 - repeatable, not secret
     while len(facts) < count:
         fact = next(source)
         if len(fact.text.split()) in words:
@@ -57,8 +71,8 @@ def make_facts(count: int, *, seed: int, words: range = range(15, 26)) -> list[F
     return list(facts.values())
 
 
-def _facts(rng: random.Random) -> Iterator[Fact]:
-    def some(kind: str) -> str:
+def _generate_facts(rng: random.Random) -> Iterator[Fact]:
+    def choose(kind: str) -> str:
         return rng.choice(WORDS[kind])
 
     def maybe(text: str) -> str:
@@ -67,10 +81,10 @@ def _facts(rng: random.Random) -> Iterator[Fact]:
     while True:
         # Invented names and numbers give the long tail of rare words that a real conversation has.
         syllables = range(rng.randrange(1, 3))
-        name = ("".join(some("onset") + some("vowel") for _ in syllables) + some("ending")).capitalize()
-        did, thing, place = some("verb"), f"{some('quality')} {some('thing')}", some("place")
-        relation, price = maybe(f", {some('relation')},"), maybe(f" for {rng.randrange(5, 900)} euros")
-        when = maybe(f" last {some('day')}") or f" at {rng.randrange(24)}:{rng.randrange(60):02}"
-        text = f"{name}{relation} {did} the {thing}{price} {place}{when} {some('reason')}"
-        text += maybe(f", {some('aside')}") + "."
-        yield Fact(text, maybe(f"Who {did} the {thing} {place}?") or f"What did {name} do with the {thing}?")
+        name = ("".join(choose("onset") + choose("vowel") for _ in syllables) + choose("ending")).capitalize()
+        verb, thing, place = choose("verb"), f"{choose('quality')} {choose('thing')}", choose("place")
+        relation, price = maybe(f", {choose('relation')},"), maybe(f" for {rng.randrange(5, 900)} euros")
+        when = maybe(f" last {choose('day')}") or f" at {rng.randrange(24)}:{rng.randrange(60):02}"
+        text = f"{name}{relation} {verb} the {thing}{price} {place}{when} {choose('reason')}"
+        text += maybe(f", {choose('aside')}") + "."
+        yield Fact(text, maybe(f"Who {verb} the {thing} {place}?") or f"What did {name} do with the {thing}?")

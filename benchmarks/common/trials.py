@@ -1,9 +1,14 @@
-"""What calibrations are made of and tested on: questions with known answers, asked of memories of many sizes.
+"""Trials that calibrations are fitted to and tested on: questions with known answers, for memories of many sizes.
 
-A conversation gives four kinds of trials: its questions as they are, the answerable ones with the evidence hidden,
-questions about other conversations, and the same of young memories, which have heard only a few turns of it. Made-up
-facts give a fifth: people tell an assistant facts, one by one, and no conversation has that in it. They help to fit the
-probabilities, but no promise is tested on them.
+A conversation gives four kinds of trials:
+
+* its questions as they are,
+* its answerable questions with the evidence hidden,
+* questions about other conversations,
+* all these questions for young memories, which contain only a few turns of the conversation.
+
+Synthetic facts give a fifth kind, because people tell an assistant facts one by one, and no conversation contains that.
+These trials help to fit the probabilities, but no promise is tested on them.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.common.conversations import Conversation
-from benchmarks.common.memories import memorize, remembered
+from benchmarks.common.memories import memorize_file, memorize_once
 from benchmarks.common.synthetic import make_facts
 from titans_core import MemoryBank, Turn
 from titans_core.readers import load_reader
@@ -28,43 +33,43 @@ if TYPE_CHECKING:
     from benchmarks.common.synthetic import Fact
     from titans_core.confidence import Case
 
-FOREIGN = 30
-"""Questions about other conversations that each conversation is asked."""
+FOREIGN_QUESTIONS = 30
+"""Number of questions about other conversations, for each conversation."""
 
-YOUNG = (1, 4, 16, 64)
-"""Turns of the young memories."""
+YOUNG_SIZES = (1, 4, 16, 64)
+"""Numbers of turns in young memories."""
 
-WINDOWS = 12
-"""Young memories of each size and conversation."""
+YOUNG_MEMORIES = 12
+"""Number of young memories of each size, for each conversation."""
 
 FOREIGN_WEIGHT = 0.5
-"""What a foreign question counts in the fit, against one that was asked as it is."""
+"""Weight of a foreign question in the fit. A question that is asked as it is has weight 1."""
 
 YOUNG_WEIGHT = 0.5
-"""What the cases of a young memory, or one of made-up facts, count, times that."""
+"""Factor on the weights of the cases of a young memory, and of a memory of synthetic facts."""
 
-
-TOLD = {1: 24, 4: 12, 16: 8, 64: 4}
-"""Memories of made-up facts: how many hold so many."""
+SYNTHETIC_MEMORIES = {1: 24, 4: 12, 16: 8, 64: 4}
+"""Memories of synthetic facts: number of facts to number of memories of this size."""
 
 REPLIES = ("Noted.", "Got it, thanks.", "I will remember that.", "Good to know!", "Okay. Anything else?")
-"""What an assistant says to a fact."""
+"""Replies of an assistant to a fact."""
 
-RIVALS = 0.1
-"""Share of the facts that another contradicts."""
+CONTRADICTED_SHARE = 0.1
+"""Share of the synthetic facts that another stored fact contradicts."""
 
-ASKED_OF_FACTS = 12
-"""The most facts of one memory that are asked for, and the most that were not told."""
+SYNTHETIC_QUESTIONS = 12
+"""The largest number of questions about stored facts in one memory, and also of questions about other facts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A case, and what it is a case of.
+    """A case, and where it comes from.
 
     Attributes:
-        case: its group is "file/conversation".
-        kind: "asked", "hidden", "foreign" or "told".
-        turns: of the memory, if it is a young one or of made-up facts; 0 for a whole conversation.
+        case: The case. Its group is "file/conversation".
+        kind: "asked", "hidden", "foreign" or "synthetic".
+        turns: The number of turns in a young memory, or of facts in a memory of synthetic facts; 0 for the memory of a
+            whole conversation.
     """
 
     case: Case
@@ -73,97 +78,128 @@ class Trial:
 
     @property
     def file(self) -> str:
-        """The data's name."""
+        """The name of the data."""
         return self.case.group.split("/")[0]
 
 
-def gather(path: Path, limit: int | None, cache: Path | None, progress: Progress) -> list[Trial]:
-    """The trials of a file."""
+def collect_trials(path: Path, limit: int | None, cache: Path | None, progress: Progress) -> list[Trial]:
+    """Make the trials of a file; for the arguments see `memorize_file`."""
     return [
         trial
-        for name, conversation, conversations, bank in remembered(path, limit, cache, progress)
-        for trial in trials_of(f"{name}/{conversation.id}", conversation, conversations, bank)
+        for name, conversation, conversations, bank in memorize_file(path, limit, cache, progress)
+        for trial in conversation_trials(f"{name}/{conversation.id}", conversation, conversations, bank)
     ]
 
 
-def trials_of(
+def conversation_trials(
     group: str, conversation: Conversation, conversations: Sequence[Conversation], bank: MemoryBank
 ) -> Iterator[Trial]:
-    """The trials of a conversation."""
-    chance = random.Random(conversation.id)  # noqa: S311 - the same ones in every run
+    """Make the trials of a conversation.
+
+    Args:
+        group: The group of the cases.
+        conversation: The conversation.
+        conversations: All conversations of the file; the other ones give the foreign questions.
+        bank: The memories. The tenant with the conversation's id has memorized the conversation.
+
+    Yields:
+        The trials.
+    """
+    rng = random.Random(conversation.id)  # noqa: S311 - repeatable, not secret
     foreign = [question for each in conversations if each.id != conversation.id for question in each.questions]
     asked = [(question, question.evidence) for question in conversation.questions]
-    yield from ask(bank, conversation.id, group, asked, chance.sample(foreign, FOREIGN))
+    yield from ask_memory(bank, conversation.id, group, asked, rng.sample(foreign, FOREIGN_QUESTIONS))
     answerable = [question for question in conversation.questions if question.answerable]
-    for turns in YOUNG:
-        for number, question in enumerate(chance.sample(answerable, WINDOWS)):
-            piece = window(conversation, question, turns, chance)
-            known = {turn.id for turn in piece.turns}
-            too_early = chance.choice([each for each in conversation.questions if not each.evidence & known])
+    for turns in YOUNG_SIZES:
+        for number, question in enumerate(rng.sample(answerable, YOUNG_MEMORIES)):
+            part = cut_window(conversation, question, turns, rng)
+            stored = {turn.id for turn in part.turns}
+            not_yet_answered = rng.choice([each for each in conversation.questions if not each.evidence & stored])
             tenant = f"{conversation.id}, {turns} turns, {number}"
-            memorize(bank, tenant, piece)
-            asked = [(question, question.evidence & known), (too_early, frozenset())]
-            for trial in ask(bank, tenant, group, asked, [chance.choice(foreign)]):
-                yield replace(trial, turns=turns, case=weighed(trial.case, YOUNG_WEIGHT))
+            memorize_once(bank, tenant, part)
+            asked = [(question, question.evidence & stored), (not_yet_answered, frozenset())]
+            for trial in ask_memory(bank, tenant, group, asked, [rng.choice(foreign)]):
+                yield replace(trial, turns=turns, case=scale_weight(trial.case, YOUNG_WEIGHT))
 
 
-def told() -> Iterator[Trial]:
-    """The trials of made-up facts."""
-    facts, chance = make_facts(1000, seed=3), random.Random(3)  # noqa: S311 - likewise
+def synthetic_trials() -> Iterator[Trial]:
+    """Make the trials of synthetic facts."""
+    facts, rng = make_facts(1000, seed=3), random.Random(3)  # noqa: S311 - repeatable, not secret
     with MemoryBank(":memory:", reader=load_reader(), strategy="softmax") as bank:
-        for turns, memories in TOLD.items():
+        for turns, memories in SYNTHETIC_MEMORIES.items():
             for number in range(memories):
-                chosen = chance.sample(facts, turns + ASKED_OF_FACTS)
+                chosen = rng.sample(facts, turns + SYNTHETIC_QUESTIONS)
                 stored, others = chosen[:turns], chosen[turns:]
-                rivals = [rival(fact, chance.choice(facts)) for fact in stored if chance.random() < RIVALS]
-                group = f"told/{turns} facts, {number}"
+                contradictions = [
+                    contradict(fact, rng.choice(facts)) for fact in stored if rng.random() < CONTRADICTED_SHARE
+                ]
+                group = f"synthetic/{turns} facts, {number}"
                 with bank.tenant(group) as memory:
-                    texts = [fact.text for fact in stored + rivals]
-                    chance.shuffle(texts)
-                    memory.memorize_many(said(texts, chance if number % 2 else None))
-                    asked = [(fact.question, [fact.text]) for fact in stored[:ASKED_OF_FACTS]]
+                    texts = [fact.text for fact in stored + contradictions]
+                    rng.shuffle(texts)
+                    memory.memorize_many(as_turns(texts, rng if number % 2 else None))
+                    asked = [(fact.question, [fact.text]) for fact in stored[:SYNTHETIC_QUESTIONS]]
                     asked += [(fact.question, []) for fact in others[:turns]]
                     for case in memory.calibration_cases(asked, group=group):
-                        yield Trial(replace(weighed(case, YOUNG_WEIGHT), tested=False), "told", turns)
+                        yield Trial(replace(scale_weight(case, YOUNG_WEIGHT), tested=False), "synthetic", turns)
 
 
-def said(texts: Sequence[str], chance: random.Random | None) -> Iterator[Turn]:
-    """The facts, each with its text as its id, as bare turns; with chance, as a user's, whom an assistant answers."""
+def as_turns(texts: Sequence[str], rng: random.Random | None) -> Iterator[Turn]:
+    """Make turns of facts.
+
+    Args:
+        texts: The facts. Each text is also the id of its turn.
+        rng: The source of the assistant's replies; None makes turns without speakers and replies.
+
+    Yields:
+        The turns. With `rng`, a user says each fact, and an assistant replies.
+    """
     for text in texts:
-        yield Turn(text, id=text, speaker="user" if chance else None)
-        if chance:
-            yield Turn(chance.choice(REPLIES), speaker="assistant")
+        yield Turn(text, id=text, speaker="user" if rng else None)
+        if rng:
+            yield Turn(rng.choice(REPLIES), speaker="assistant")
 
 
-def rival(fact: Fact, other: Fact) -> Fact:
-    """The same fact about the other's subject: asked who it was, nobody can tell which of the two is meant."""
-    subject, whose = (each.text.split()[0].rstrip(",") for each in (fact, other))
-    return replace(fact, text=whose + fact.text.removeprefix(subject))
+def contradict(fact: Fact, other: Fact) -> Fact:
+    """Make the same fact about the subject of the other fact. Then the question who it was has two answers."""
+    subject, other_subject = (each.text.split()[0].rstrip(",") for each in (fact, other))
+    return replace(fact, text=other_subject + fact.text.removeprefix(subject))
 
 
-def window(conversation: Conversation, question: Question, turns: int, chance: random.Random) -> Conversation:
-    """So many turns in a row, of which one at least answers the question."""
+def cut_window(conversation: Conversation, question: Question, turns: int, rng: random.Random) -> Conversation:
+    """Cut out a number of consecutive turns, at least one of which answers the question."""
     places = {turn.id: place for place, turn in enumerate(conversation.turns)}
-    evidence = places[chance.choice(sorted(question.evidence))]
-    start = min(max(0, evidence - chance.randrange(turns)), max(0, len(conversation.turns) - turns))
+    evidence = places[rng.choice(sorted(question.evidence))]
+    start = min(max(0, evidence - rng.randrange(turns)), max(0, len(conversation.turns) - turns))
     return Conversation(conversation.id, conversation.turns[start : start + turns], [question])
 
 
-def ask(
+def ask_memory(
     bank: MemoryBank,
     tenant: str,
     group: str,
     asked: Sequence[tuple[Question, frozenset[str]]],
     foreign: Sequence[Question],
 ) -> Iterator[Trial]:
-    """The trials of a memory: questions with the turns that answer them, and questions that have no business there."""
+    """Make the trials of one memory.
+
+    Args:
+        bank: The memories.
+        tenant: The tenant of the memory.
+        group: The group of the cases.
+        asked: Questions, each with the ids of the stored turns that answer it.
+        foreign: Questions about other conversations.
+
+    Yields:
+        The trials.
+    """
     with bank.tenant(tenant) as memory:
         for case in memory.calibration_cases([(question.text, evidence) for question, evidence in asked], group=group):
             yield Trial(case, "asked" if case.asked else "hidden", 0)
         for case in memory.calibration_cases([(question.text, ()) for question in foreign], group=group):
-            yield Trial(replace(weighed(case, FOREIGN_WEIGHT), asked=False), "foreign", 0)
+            yield Trial(replace(scale_weight(case, FOREIGN_WEIGHT), asked=False), "foreign", 0)
 
 
-def weighed(case: Case, share: float) -> Case:
-    """The same case, counting less."""
-    return replace(case, weight=case.weight * share)
+def scale_weight(case: Case, factor: float) -> Case:
+    """Return the case with its weight in the fit multiplied by a factor."""
+    return replace(case, weight=case.weight * factor)

@@ -1,1 +1,1 @@
-"""Programs that make the data that ships with the package."""
+"""Programs that fit the data that ships with the package: weights, calibration and thresholds."""

@@ -1,11 +1,12 @@
-"""Makes the calibration that ships with the package, and says what its labels are worth on conversations held out.
+"""Fits the calibration that ships with the package, and measures its labels on held-out conversations.
 
     python -m benchmarks.fit.calibration --data one.json other.json [--cache FOLDER] [--write FILE] [--figure FILE]
         [--json figures.json]
 
-What it is made of is in trials.py. A question that is asked as it is counts 1 in the fit, the others less, and every
-file the square root of what it holds, so that the smaller one is heard. The figures are cross-validated: the
-probabilities of a conversation come from a fit without it, its thresholds from the other conversations alone.
+The trials are described in `benchmarks/common/trials.py`. A question that is asked as it is has weight 1 in the fit;
+other trials have smaller weights. Each file has the square root of its total weight, so that a small file also has an
+influence. The figures are cross-validated: the probabilities and the thresholds for a conversation come from fits to
+the other conversations.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from rich.table import Table
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from benchmarks.common.environment import write_report
-from benchmarks.common.memories import data_arguments
-from benchmarks.common.trials import gather, told, weighed
+from benchmarks.common.memories import make_parser
+from benchmarks.common.trials import collect_trials, scale_weight, synthetic_trials
 from titans_core import Confidence
 from titans_core.confidence import PROMISES
 from titans_core.confidence.fitting import fit_calibration
@@ -38,212 +39,238 @@ if TYPE_CHECKING:
     from benchmarks.common.trials import Trial
     from titans_core.confidence import Calibration, Case, Probabilities
 
-BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito: told apart by everybody
+BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito: colours that colour-blind readers can distinguish
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    parser = data_arguments(__doc__.splitlines()[0])
+    parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path, help="write the calibration to this file")
     parser.add_argument("--figure", type=Path, help="draw risk against coverage, and reliability, to this file")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args(arguments)
     console = Console()
     with Progress(console=console) as progress:
-        found = [gather(path, options.limit, options.cache, progress) for path in options.data]
-        found.append(list(told()))
-        trials = [trial for each in found for trial in balanced(each)]
-        made = fit(trials)
-        rows = held_out(trials, progress)
-    figures = {"held out": summaries(rows), "other file": across(trials)}
-    show(made, figures, console)
+        sources = [collect_trials(path, options.limit, options.cache, progress) for path in options.data]
+        sources.append(list(synthetic_trials()))
+        trials = [trial for source in sources for trial in balance(source)]
+        calibration = fit(trials)
+        rows = cross_validate(trials, progress)
+    figures = {"held out": summarize_parts(rows), "other file": auroc_on_other_files(trials)}
+    show(calibration, figures, console)
     if options.figure:
         draw(rows, options.figure)
     if options.write:
-        made.save(options.write)
+        calibration.save(options.write)
     if options.json:
         write_report(options.json, {"benchmark": "calibrate", **figures})
 
 
-def balanced(trials: Sequence[Trial]) -> list[Trial]:
-    """A file's trials, each counting less the more there are."""
-    share = sum(trial.case.weight for trial in trials) ** -0.5
-    return [replace(trial, case=weighed(trial.case, share)) for trial in trials]
+def balance(trials: Sequence[Trial]) -> list[Trial]:
+    """Divide the weights of a file's trials by the square root of their sum."""
+    factor = sum(trial.case.weight for trial in trials) ** -0.5
+    return [replace(trial, case=scale_weight(trial.case, factor)) for trial in trials]
 
 
 def fit(trials: Sequence[Trial]) -> Calibration:
-    """A calibration of all trials; scikit-learn's ridge is against a mean weight of 1."""
-    share = len(trials) / sum(trial.case.weight for trial in trials)
-    cases = [weighed(trial.case, share) for trial in trials]
+    """Fit a calibration to all trials.
+
+    The mean weight becomes 1, because the strength of scikit-learn's ridge is relative to the weights.
+    """
+    factor = len(trials) / sum(trial.case.weight for trial in trials)
+    cases = [scale_weight(trial.case, factor) for trial in trials]
     return fit_calibration(cases, reader=load_reader().fingerprint, ranking=ranking_fingerprint())
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A trial as a calibration labels it that was made without its conversation.
+class LabelledTrial:
+    """A trial, labelled by a calibration that was fitted without the trial's conversation.
 
     Attributes:
-        trial: the trial.
-        said: what it says.
-        high: whether the label is `high`, for each promise.
-        none: whether it is `none`.
+        trial: The trial.
+        probabilities: The calibration's probabilities.
+        high: For each promise, whether the label is `high`.
+        none: Whether the label is `none`.
     """
 
     trial: Trial
-    said: Probabilities
+    probabilities: Probabilities
     high: dict[str, bool]
     none: bool
 
     @property
     def case(self) -> Case:
-        """The trial's."""
+        """The case of the trial."""
         return self.trial.case
 
 
-def held_out(trials: Sequence[Trial], progress: Progress) -> list[Row]:
-    """Every trial of a conversation, labelled by a calibration made without it."""
+def cross_validate(trials: Sequence[Trial], progress: Progress) -> list[LabelledTrial]:
+    """Label every trial of every conversation by a calibration that was fitted without the conversation."""
     rows = []
-    groups = sorted({trial.case.group for trial in trials if trial.kind != "told"})
+    groups = sorted({trial.case.group for trial in trials if trial.kind != "synthetic"})
     for group in progress.track(groups, description="held out"):
-        made = fit([trial for trial in trials if trial.case.group != group])
-        rows += [judged(made, trial) for trial in trials if trial.case.group == group]
+        calibration = fit([trial for trial in trials if trial.case.group != group])
+        rows += [label_trial(calibration, trial) for trial in trials if trial.case.group == group]
     return rows
 
 
-def judged(made: Calibration, trial: Trial) -> Row:
-    """What a calibration says of a trial."""
-    said = made.probabilities(trial.case.features)
-    labels = {promise: made.label(said, promise) for promise in PROMISES}
+def label_trial(calibration: Calibration, trial: Trial) -> LabelledTrial:
+    """Label a trial by a calibration."""
+    probabilities = calibration.probabilities(trial.case.features)
+    labels = {promise: calibration.label(probabilities, promise) for promise in PROMISES}
     high = {str(promise): label is Confidence.HIGH for promise, label in labels.items()}
-    return Row(trial, said, high, none=Confidence.NONE in labels.values())
+    return LabelledTrial(trial, probabilities, high, none=Confidence.NONE in labels.values())
 
 
-def summaries(rows: Sequence[Row]) -> dict[str, Any]:
-    """The figures of each file, and of the young memories of both."""
-    parts: dict[str, list[Row]] = {}
+def summarize_parts(rows: Sequence[LabelledTrial]) -> dict[str, Any]:
+    """Compute the figures of each file, of the young memories of each size, and of all trials."""
+    parts: dict[str, list[LabelledTrial]] = {}
     for row in rows:
         name = f"{row.trial.turns} turns" if row.trial.turns else row.trial.file
         parts.setdefault(name, []).append(row)
-    return {**{name: summary(part) for name, part in parts.items()}, "all": summary(rows)}
+    return {**{name: summarize(part) for name, part in parts.items()}, "all": summarize(rows)}
 
 
-def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Figures of labelled cases."""
+def summarize(rows: Sequence[LabelledTrial]) -> dict[str, Any]:
+    """Compute the figures of labelled trials."""
     asked = [row for row in rows if row.case.asked]
     answerable, others = ([row for row in asked if row.case.stored is stored] for stored in (True, False))
     hidden, foreign = ([row for row in rows if row.trial.kind == kind] for kind in ("hidden", "foreign"))
     first, top3 = (np.array([getattr(row.case, name) for row in asked]) for name in ("first", "top3"))
-    said = np.array([row.said for row in asked])
+    probabilities = np.array([row.probabilities for row in asked])
     figures: dict[str, Any] = {
         "asked": len(asked),
-        "AUROC first": roc_auc_score(first, said[:, 0]),
-        "AUROC among": roc_auc_score(top3, said[:, 1]),
-        "Brier": brier_score_loss(first, said[:, 0]),
-        "ECE": expected_error(first, said[:, 0]),
-        "AURC": area(first, said[:, 0]),
-        "AURC of cosine": area(first, np.array([row.case.features["cosine"] for row in asked])),
+        "AUROC first": roc_auc_score(first, probabilities[:, 0]),
+        "AUROC among": roc_auc_score(top3, probabilities[:, 1]),
+        "Brier": brier_score_loss(first, probabilities[:, 0]),
+        "ECE": expected_calibration_error(first, probabilities[:, 0]),
+        "AURC": area_under_risk(first, probabilities[:, 0]),
+        "AURC of cosine": area_under_risk(first, np.array([row.case.features["cosine"] for row in asked])),
     }
     stored = np.array([row.case.stored for row in asked])
     for share in (0.9, 0.8):
-        figures[f"at {share}"] = coverage(first, said[:, 0], stored, share)
-        figures[f"three at {share}"] = coverage(top3, said[:, 1], stored, share)
+        figures[f"at {share}"] = coverage_at(first, probabilities[:, 0], stored, share)
+        figures[f"three at {share}"] = coverage_at(top3, probabilities[:, 1], stored, share)
     for promise in map(str, PROMISES):
         high = [row for row in asked if row.high[promise]]
         figures[f"high {promise}"] = {
-            "coverage": mean(row.high[promise] for row in answerable),
-            "precision": mean(row.case.first for row in high),
-            "false high": mean(row.high[promise] for row in others),
+            "coverage": true_share(row.high[promise] for row in answerable),
+            "precision": true_share(row.case.first for row in high),
+            "false high": true_share(row.high[promise] for row in others),
         }
     none = [row for row in rows if row.none]
     figures["none"] = {
         "said": len(none),
-        "of these stored": mean(row.case.stored for row in none),
-        "of answerable": mean(row.none for row in answerable),
-        "of unanswerable": mean(row.none for row in others),
-        "of hidden": mean(row.none for row in hidden),
-        "of foreign": mean(row.none for row in foreign),
+        "of these stored": true_share(row.case.stored for row in none),
+        "of answerable": true_share(row.none for row in answerable),
+        "of unanswerable": true_share(row.none for row in others),
+        "of hidden": true_share(row.none for row in hidden),
+        "of foreign": true_share(row.none for row in foreign),
     }
     return figures
 
 
-def mean(values: Iterable[bool]) -> float | None:
-    """The share that is true; None of nothing."""
-    counted = list(values)
-    return float(np.mean(counted)) if counted else None
+def true_share(values: Iterable[bool]) -> float | None:
+    """Return the share of the values that is true; None if there are no values."""
+    booleans = list(values)
+    return float(np.mean(booleans)) if booleans else None
 
 
-def risks(right: NDArray[np.bool_], said: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The risk at every coverage: the share of wrong ones among the so many that are said to be safest."""
-    wrong = ~right[np.argsort(-said, kind="stable")]
+def risk_curve(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the risk at every coverage: the share of wrong answers among the n most probable ones, for n = 1, 2, ….
+
+    Args:
+        right: (c,), whether each answer is right.
+        scores: (c,), the probability of each answer, or another score; a higher score is safer.
+
+    Returns:
+        (c,), in [0, 1].
+    """
+    wrong = ~right[np.argsort(-scores, kind="stable")]
     return np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
 
 
-def area(right: NDArray[np.bool_], said: NDArray[np.float64]) -> float:
-    """Area under the risk–coverage curve."""
-    return float(risks(right, said).mean())
+def area_under_risk(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """Compute the area under the risk–coverage curve; for the arguments see `risk_curve`."""
+    return float(risk_curve(right, scores).mean())
 
 
-def coverage(
-    right: NDArray[np.bool_], said: NDArray[np.float64], stored: NDArray[np.bool_], share: float
+def coverage_at(
+    right: NDArray[np.bool_], scores: NDArray[np.float64], stored: NDArray[np.bool_], share: float
 ) -> dict[str, float | None]:
-    """The most questions, safest first, of which this share is right: seen afterwards, no promise."""
-    kept = np.flatnonzero(risks(right, said) <= 1 - share)
+    """Measure the coverage of the largest set of most probable answers in which a certain share is right.
+
+    The size of the set depends on the right answers, so this figure measures the ranking and is not a promise.
+
+    Args:
+        right: (c,), whether each answer is right.
+        scores: (c,), the probability of each answer.
+        stored: (c,), whether each question has a stored answer.
+        share: The share of the set that must be right, in [0, 1].
+
+    Returns:
+        The share of the answerable questions that is in the set, and the share of the unanswerable ones.
+    """
+    sizes = np.flatnonzero(risk_curve(right, scores) <= 1 - share)
     chosen = np.zeros(len(right), bool)
-    chosen[np.argsort(-said, kind="stable")[: kept[-1] + 1 if len(kept) else 0]] = True
-    return {"of answerable": mean(chosen[stored]), "of unanswerable": mean(chosen[~stored])}
+    chosen[np.argsort(-scores, kind="stable")[: sizes[-1] + 1 if len(sizes) else 0]] = True
+    return {"of answerable": true_share(chosen[stored]), "of unanswerable": true_share(chosen[~stored])}
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Risk against coverage, and how often those are right that are said to be right so often."""
+def draw(rows: Sequence[LabelledTrial], path: Path) -> None:
+    """Draw risk against coverage, and the observed share of right answers against the calibrated probability."""
     asked = [row for row in rows if row.case.asked and not row.trial.turns]
     right = np.array([row.case.first for row in asked])
-    said = np.array([row.said.first for row in asked])
+    probabilities = np.array([row.probabilities.first for row in asked])
     cosine = np.array([row.case.features["cosine"] for row in asked])
-    figure, (left, reliable) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (risk_axes, reliability_axes) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     share = np.arange(1, len(asked) + 1) / len(asked)
-    left.plot(share, risks(right, said), color=BLUE, label="calibrated probability")
-    left.plot(share, risks(right, cosine), "--", color=VERMILLION, label="cosine alone")
-    left.axhline(1 - right.mean(), color="grey", linewidth=0.8)
-    left.set(xlabel="share of the questions that are answered", ylabel="share of these that is wrong", ylim=(0, 1))
-    left.legend(frameon=False)
-    parts = np.array_split(np.argsort(said, kind="stable"), 10)
-    reliable.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    reliable.plot([said[part].mean() for part in parts], [right[part].mean() for part in parts], "o-", color=BLUE)
-    reliable.set(xlabel="probability that is said (tenths of the questions)", ylabel="share that is right")
-    reliable.set(xlim=(0, 1), ylim=(0, 1))
+    risk_axes.plot(share, risk_curve(right, probabilities), color=BLUE, label="calibrated probability")
+    risk_axes.plot(share, risk_curve(right, cosine), "--", color=VERMILLION, label="cosine alone")
+    risk_axes.axhline(1 - right.mean(), color="grey", linewidth=0.8)
+    risk_axes.set(xlabel="share of the questions that is answered", ylabel="share of wrong answers", ylim=(0, 1))
+    risk_axes.legend(frameon=False)
+    parts = np.array_split(np.argsort(probabilities, kind="stable"), 10)
+    reliability_axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    reliability_axes.plot(
+        [probabilities[part].mean() for part in parts], [right[part].mean() for part in parts], "o-", color=BLUE
+    )
+    reliability_axes.set(xlabel="calibrated probability (tenths of the questions)", ylabel="share of right answers")
+    reliability_axes.set(xlim=(0, 1), ylim=(0, 1))
     figure.savefig(path, dpi=120)
 
 
-def expected_error(right: NDArray[np.bool_], said: NDArray[np.float64], bins: int = 10) -> float:
-    """Expected calibration error over bins of equal mass."""
-    parts = np.array_split(np.argsort(said, kind="stable"), bins)
+def expected_calibration_error(right: NDArray[np.bool_], probabilities: NDArray[np.float64], bins: int = 10) -> float:
+    """Compute the expected calibration error over bins with equal numbers of answers."""
+    parts = np.array_split(np.argsort(probabilities, kind="stable"), bins)
     return float(
-        sum(len(part) * abs(right[part].mean() - said[part].mean()) for part in parts if len(part)) / len(said)
+        sum(len(part) * abs(right[part].mean() - probabilities[part].mean()) for part in parts if len(part))
+        / len(probabilities)
     )
 
 
-def across(trials: Sequence[Trial]) -> dict[str, float]:
-    """AUROC of `first` on each file, by a fit on the others."""
-    names = {trial.file for trial in trials if trial.kind != "told"}
+def auroc_on_other_files(trials: Sequence[Trial]) -> dict[str, float]:
+    """Compute the AUROC of `first` on each file with a calibration that was fitted to the other files."""
+    names = {trial.file for trial in trials if trial.kind != "synthetic"}
     figures = {}
     for name in names if len(names) > 1 else ():
-        made = fit([trial for trial in trials if trial.file != name])
+        calibration = fit([trial for trial in trials if trial.file != name])
         tested = [trial.case for trial in trials if trial.file == name and trial.case.asked and not trial.turns]
-        said = [made.probabilities(case.features).first for case in tested]
-        figures[name] = roc_auc_score([case.first for case in tested], said)
+        probabilities = [calibration.probabilities(case.features).first for case in tested]
+        figures[name] = roc_auc_score([case.first for case in tested], probabilities)
     return figures
 
 
-def show(made: Calibration, figures: dict[str, Any], console: Console) -> None:
-    """Print what was made and how well it does."""
-    table = Table("probability", "bias", *made.mean, title="log odds for one standard deviation of each feature")
+def show(calibration: Calibration, figures: dict[str, Any], console: Console) -> None:
+    """Print the calibration and its figures."""
+    table = Table("probability", "bias", *calibration.mean, title="log odds for one standard deviation of each feature")
     for name in ("first", "top3", "stored"):
-        model = getattr(made, name)
+        model = getattr(calibration, name)
         table.add_row(name, f"{model.bias:.2f}", *(f"{weight:+.2f}" for weight in model.weights.values()))
     console.print(table)
-    for promise, test in made.high.items():
+    for promise, test in calibration.high.items():
         console.print(f"high, promise {promise}:", test)
-    console.print("none:", made.none)
+    console.print("none:", calibration.none)
     console.print(figures)
 
 

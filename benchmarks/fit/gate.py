@@ -2,9 +2,9 @@
 
     python -m benchmarks.fit.gate
 
-For memories of 4 to 1,024 facts it asks about facts that are in the memory, and about other facts. Each threshold is
-set so that 2 of 100 questions of the first kind stay below it. Prints the thresholds for
-`titans_core/recitation/gate.py`, and which share of the questions of each kind passes both.
+For memories of 4 to 1,024 facts, this program asks about facts that are in the memory, and about other facts. Each
+threshold is chosen so that 2 of 100 questions of the first kind stay below it. The program prints the thresholds for
+`titans_core/recitation/gate.py`, and the share of the questions of each kind that passes both thresholds.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ WORLD = World(FIRST_NAMES, SURNAMES, STRANGERS, TOPICS)
 
 
 def main() -> None:
-    """Print the thresholds."""
+    """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--questions", type=int, default=96, help="number of questions of each kind, for each number of facts"
@@ -80,8 +80,8 @@ def main() -> None:
         return torch.from_numpy(np.stack([reading.pooled for reading in encoder.read(texts)]))
 
     for facts in (4, 16, 64, 256, 1024):
-        known: list[tuple[float, float]] = []  # (activation, familiarity) of questions that a fact answers
-        others: list[tuple[float, float]] = []  # and of questions that no fact answers
+        known: list[tuple[float, float]] = []  # (activation, familiarity) of the questions that a fact answers
+        others: list[tuple[float, float]] = []  # (activation, familiarity) of the questions that no fact answers
         seed = 0
         while len(known) < options.questions:
             exam = make_exam(facts, seed=seed, negatives=max(1, options.questions * min(facts, 96) // 96), world=WORLD)

@@ -1,4 +1,4 @@
-"""Async twins of methods that wait."""
+"""Async variants of blocking methods."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ R = TypeVar("R")
 
 
 def async_twin(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """The async twin of a method: the same, in a worker thread, so that the event loop stays free."""
+    """Make the async variant of a method: it runs the method in a worker thread, so that the event loop stays free.
 
-    async def twin(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    Args:
+        method: The blocking method.
+
+    Returns:
+        The async method; its name is the method's name with an `a` before it.
+    """
+
+    async def run_in_thread(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.to_thread(method, self, *args, **kwargs)
 
-    twin.__name__ = f"a{method.__name__}"
-    twin.__doc__ = f"`{method.__name__}` off the event loop."
-    # Help and editors show the method's own arguments.
-    twin.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
-    return twin
+    run_in_thread.__name__ = f"a{method.__name__}"
+    run_in_thread.__doc__ = f"`{method.__name__}` in a worker thread, so that the event loop stays free."
+    # So that help and editors show the method's own arguments.
+    run_in_thread.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+    return run_in_thread

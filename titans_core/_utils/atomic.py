@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic_write(*paths: str | Path) -> Iterator[list[Path]]:
-    """Files to write, which take the place of others when all are on disk; after an error the others are still there.
+    """Write files that replace others once all of them are on disk; after an error the old files are still there.
+
+    Args:
+        *paths: Paths of the files to replace; they need not exist.
+
+    Yields:
+        For each path a temporary file to write to.
 
     Raises:
-        UnwritableError: one cannot be written.
+        UnwritableError: A file cannot be written.
     """
-    targets = [Path(path).resolve() for path in paths]  # a link stays one, and what it leads to is atomic_write
+    targets = [Path(path).resolve() for path in paths]  # a link stays a link; the file that it points to is replaced
     parts: list[Path] = []
     try:
         for target in targets:
-            parts.append(_part(target))  # noqa: PERF401 - each is removed if the next cannot be made
+            parts.append(_part(target))  # noqa: PERF401 - each is removed if the next cannot be created
         yield parts
         for part in parts:
             _sync(part)
@@ -35,7 +41,7 @@ def atomic_write(*paths: str | Path) -> Iterator[list[Path]]:
             part.replace(target)
         _sync(targets[0].parent)
     except TitansError:
-        raise  # of the log, some are an OSError too
+        raise  # our own errors, some of which are an OSError too
     except (OSError, SafetensorError) as error:
         raise UnwritableError(f"{str(paths[0])!r} cannot be written: {error}.") from error
     finally:
@@ -44,7 +50,7 @@ def atomic_write(*paths: str | Path) -> Iterator[list[Path]]:
 
 
 def _part(target: Path) -> Path:
-    """A new file beside another, which nobody else can read."""
+    """Create a temporary file beside another one; only this user can read it."""
     if target.exists() and not target.is_file():
         raise OSError("a folder or a device is in its place")
     handle, name = mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -53,7 +59,7 @@ def _part(target: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Have a file or folder written to the disk itself."""
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Names of a package that are imported on first use, so that importing the package is cheap (PEP 562)."""
+"""Names of a package that are imported at their first use, so that importing the package is fast (PEP 562)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 def lazy_names(
     package: str, homes: Mapping[str, str], *, extras: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
-    """A package's `__getattr__`.
+    """Make the `__getattr__` of a package.
 
     Args:
-        package: the package's name.
-        homes: for each lazy name the module that it lives in.
-        extras: for each top-level module of a framework that these modules import, the extra that installs it.
+        package: The name of the package.
+        homes: For each lazy name the module that defines it.
+        extras: For each top-level module of a framework that these modules import, the extra that installs it.
     """
 
     def get(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Locks that a forked process finds open."""
+"""Locks that are open in a forked process."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LOCKS: WeakSet[Lock] = WeakSet()
 
 
 class Lock:
-    """As `threading.Lock`, but a forked process does not wait for a thread of its parent's, which it has not got.
+    """Like `threading.Lock`, but open in a forked process, whatever thread of the parent held it.
 
-    For what another thread can be interrupted in at any moment without harm to those that come after it. A thread
-    that holds it must not fork.
+    Use it only for code that may stop at any moment without harm to later users of the lock. A thread that holds the
+    lock must not fork.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,11 @@ class Lock:
         self._lock.release()
 
     def locked(self) -> bool:
-        """Whether a thread holds it."""
+        """Whether a thread holds the lock."""
         return self._lock.locked()
 
     def renew(self) -> None:
-        """Open it, whoever holds it."""
+        """Open the lock, whichever thread holds it."""
         self._lock = threading.Lock()
 
 

@@ -18,10 +18,10 @@ Progress: TypeAlias = bool | Advance
 
 @contextmanager
 def progress_bar(progress: Progress, *, unit: str, description: str) -> Iterator[Advance]:
-    """Tell the progress of the work inside the block.
+    """Report the progress of the work inside the block.
 
     Args:
-        progress: How to tell it.
+        progress: How to report it.
         unit: What one step is, for the bar.
         description: What the work is, for the bar.
 
@@ -46,4 +46,4 @@ def progress_bar(progress: Progress, *, unit: str, description: str) -> Iterator
 
 
 def _no_progress(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""

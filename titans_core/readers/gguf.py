@@ -1,4 +1,4 @@
-"""GGUF files, converted once into what loads in a second or two."""
+"""Converts GGUF files once, into folders that load in a second or two."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from titans_core.errors import UnwritableError
 
 
 def convert_gguf(gguf: Path) -> Path:
-    """The folder that holds a GGUF file's model as transformers saves it.
+    """Convert a GGUF file into a folder that transformers loads, unless it was converted before.
 
-    It is made when the file is first seen, and kept in `$TITANS_CACHE`, else `~/.cache/titans-memory`.
+    The folder is kept in `$TITANS_CACHE`, by default `~/.cache/titans-memory`.
 
     Args:
-        gguf: the file.
+        gguf: Path of the file.
+
+    Returns:
+        Path of the folder.
 
     Raises:
-        UnwritableError: the converted model cannot be kept.
+        UnwritableError: The converted model cannot be stored.
     """
-    # The content, not the size: two trainings of one architecture have files of one size.
+    # A hash of the content: two trainings of one architecture have files of equal size.
     with gguf.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     root = Path(os.environ.get("TITANS_CACHE") or "~/.cache/titans-memory").expanduser()
@@ -35,7 +38,7 @@ def convert_gguf(gguf: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    # Only here: releases of transformers that lack it read everything else.
+    # Imported here, because older releases of transformers lack it but read all other models.
     from transformers import GgufConfig
 
     model = AutoModelForCausalLM.from_pretrained(
@@ -46,15 +49,15 @@ def _convert(gguf: Path, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
             complete = Path(unfinished) / folder.name
-            # Half the size; greedy answers were the same as in float32, token by token.
+            # float16 has half the size; greedy answers were the same as in float32, token by token.
             model.half().save_pretrained(complete)
             tokenizer.save_pretrained(complete)
-            # Renaming is all or nothing: a crash leaves no half of a model.
+            # Renaming is atomic, so that a crash leaves no incomplete model.
             _rename(complete, folder)
     except OSError as error:
         raise UnwritableError(
-            f"The converted model cannot be kept in {folder.parent}: {error}. Make room there, or let TITANS_CACHE "
-            f"name a folder that can be written."
+            f"The converted model cannot be stored in {folder.parent}: {error}. Free some space there, or set "
+            f"TITANS_CACHE to a writable folder."
         ) from error
 
 
@@ -62,6 +65,6 @@ def _rename(complete: Path, folder: Path) -> None:
     try:
         complete.rename(folder)
     except OSError:
-        # Another process was faster, with the same files.
+        # Another process has converted the same file meanwhile.
         if not folder.is_dir():
             raise

@@ -1,4 +1,4 @@
-"""Splits a long turn into passages that a sentence encoder reads well."""
+"""Splits long turns into passages that a sentence encoder reads well."""
 
 from __future__ import annotations
 
@@ -7,29 +7,37 @@ import unicodedata
 from dataclasses import dataclass
 
 TARGET_WORDS = 70
-"""Aim for a passage: long enough for its context, short enough that one key still means one thing."""
+"""The number of words of a passage: enough for context, and few enough that a passage has one subject."""
 
 MAX_PASSAGE_BYTES = 480
-"""Upper bound, for scripts without spaces and for endless words. Beyond ASCII the bytes of UTF-8 are counted, accents
-and the parts of a Korean syllable one by one: there a token is often as short, and encoders read only 256 or 512."""
+"""The most bytes of a passage in decomposed UTF-8, for scripts without spaces and for very long words. Accents and the
+parts of a Korean syllable count one by one: their tokens are often as short, and encoders read only 256 or 512."""
 
-# The end of a sentence with its closing quotes and white space, in Latin, Arabic, Devanagari and CJK scripts;
-# or a line break, for lists and code.
-# Tried only at the first mark of several, or a line of them would be looked at once for each of its marks.
+# The end of a sentence with its closing quotes and white space, in Latin, Arabic, Devanagari and CJK scripts; or a line
+# break, for lists and code. It is tried only at the first of several marks, so that a line of marks takes linear time.
 _SENTENCE_END = re.compile(r"(?<![.!?؟।])[.!?؟।]++[\"'”’)\]]*+\s+|[。！？]+[」』”’）]*|\n+")
 _WORD = re.compile(r"\S+\s*")
-_WIDEST = 12  # the most that one character counts
+_WIDEST = 12  # the most bytes of one character
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of a turn: characters start to end of its text, without surrounding white space."""
+    """A part of a turn's text, without white space around it.
+
+    Attributes:
+        start: The first character.
+        end: The character after the last one.
+    """
 
     start: int
     end: int
 
     def of(self, text: str) -> str:
-        """The passage's text, cut from the turn's."""
+        """The text of the passage.
+
+        Args:
+            text: The text of the turn.
+        """
         return text[self.start : self.end]
 
 
@@ -39,10 +47,10 @@ def split_passages(text: str) -> list[Passage]:
     A single sentence that is longer is split between words, and a single word that is longer is cut.
 
     Args:
-        text: any text.
+        text: Any text.
 
     Returns:
-        Passages in order, which together hold every character of the text but white space; empty for white space.
+        The passages in order. Together they hold every character but white space; a text of white space has none.
     """
     passages: list[Passage] = []
     start = end = words = size = 0
@@ -58,7 +66,7 @@ def split_passages(text: str) -> list[Passage]:
 
 
 def _pieces(text: str) -> list[tuple[int, int]]:
-    """The smallest parts that may be packed together, as (end, words)."""
+    """The smallest parts of a text that may be joined into passages, as (end, number of words)."""
     pieces: list[tuple[int, int]] = []
     start = 0
     for end in [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]:
@@ -75,7 +83,7 @@ def _pieces(text: str) -> list[tuple[int, int]]:
 
 
 def _size(part: str) -> int:
-    """What counts towards `MAX_PASSAGE_BYTES`; the same however accents are encoded."""
+    """The bytes that count towards `MAX_PASSAGE_BYTES`; the same for every encoding of accents."""
     return len(unicodedata.normalize("NFD", part).encode("utf-8", "surrogatepass"))
 
 

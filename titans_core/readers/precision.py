@@ -1,4 +1,4 @@
-"""The precision of float32 products, which an application may lower for the whole process."""
+"""Full precision for float32 products, which an application may have lowered for the whole process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Inside, float32 products are computed in float32.
+    """Compute float32 products in float32 inside the block.
 
     After `torch.set_float32_matmul_precision("medium")`, a common line of training scripts, a CPU with AVX512-BF16
-    would read in bfloat16, and a GPU in TF32: other readings of the same texts.
+    would compute in bfloat16, and a GPU in TF32, which gives other readings of the same texts.
 
-    The setting is the process's: other threads compute in full precision meanwhile, too. Where nothing was lowered,
-    nothing is touched.
+    The setting holds for the whole process, so that other threads compute in full precision meanwhile too. If nothing
+    was lowered, nothing is changed.
     """
-    mkldnn: Any = torch.backends.mkldnn  # its attributes are not declared
+    mkldnn: Any = torch.backends.mkldnn  # its attributes have no types
     backends: list[Any] = [mkldnn.matmul, torch.backends.cuda.matmul]
     lowered = [(backend, backend.fp32_precision) for backend in backends if backend.fp32_precision in ("bf16", "tf32")]
     for backend, _ in lowered:

@@ -1,4 +1,4 @@
-"""What the memory asks of a reader."""
+"""The interface of a reader."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Reader(Protocol):
     """A frozen model that turns text into token keys.
 
-    A reader never learns: the same text gives the same reading, today and after a restart, alone and in a batch, with
-    any number of threads and on any CPU, but for the last bits of a float.
+    A reader never learns. The same text gives the same reading, also after a restart, alone or in a batch, with any
+    number of threads and on any CPU, up to the last bits of a float.
     """
 
     @property
@@ -23,19 +23,19 @@ class Reader(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies weights, quantization and the type of products: readers of one fingerprint read the same keys."""
+        """Identifies weights, quantization and type of products: equal fingerprints mean equal keys."""
 
     def read(self, texts: Sequence[str], prefixes: Sequence[str] | None = None) -> list[Reading]:
         """Read passages.
 
         Args:
-            texts: the passages, in any order and number.
-            prefixes: for each text what the model reads before it (the speaker). Its tokens are keys like
-                all others, but stay out of the sentence vector.
+            texts: The passages, in any order and number.
+            prefixes: For each passage the text that the model reads before it (the speaker). Its tokens are keys too,
+                but are not part of the sentence vector.
 
         Returns:
-            One reading for each text; offsets count from the start of prefix + text.
+            One reading for each passage; offsets count from the start of prefix + text.
         """
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a text has, of any length; for budgets."""
+        """The number of tokens of a text of any length; for budgets."""

@@ -1,4 +1,4 @@
-"""How a model's weights are stored: 4 bit, 8 bit, or as they are."""
+"""Quantization of a model's weights: 4 bit, 8 bit, or none."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _importing = Lock()
 
 
 def check_quantization(quantization: str | None) -> None:
-    """Fail before anything is loaded.
+    """Check a quantization before anything is loaded.
 
     Raises:
-        QuantizationError: the quantization is unknown.
+        QuantizationError: The quantization is unknown.
     """
     if quantization is not None and quantization not in get_args(Quantization):
         known = ", ".join(repr(known) for known in get_args(Quantization))
@@ -38,19 +38,19 @@ def check_quantization(quantization: str | None) -> None:
 def quantizer(
     quantization: Quantization, *, compute_dtype: torch.dtype = torch.float32, double: bool = False
 ) -> BitsAndBytesConfig:
-    """What transformers quantizes a model by while loading it.
+    """Make the configuration with which transformers quantizes a model while it is loaded.
 
     Args:
         quantization: "nf4" (4 bit) or "int8".
-        compute_dtype: what 4-bit weights are multiplied in.
-        double: whether the scales of 4-bit weights are quantized too, which saves .4 bit a weight.
+        compute_dtype: The type in which 4-bit weights are multiplied.
+        double: Whether the scales of 4-bit weights are quantized too, which saves .4 bit a weight.
     """
     from transformers import BitsAndBytesConfig
 
     import_bitsandbytes()
     if quantization == "int8":
-        # On a CPU, and wherever a model is not in float16, it would be logged for every product, though nothing can
-        # be done about it: 8-bit products take float16.
+        # If a model is not in float16, as on a CPU, bitsandbytes logs a cast for every product. Users cannot avoid it,
+        # because 8-bit products need float16.
         logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
@@ -62,10 +62,10 @@ def quantizer(
 
 
 def import_bitsandbytes() -> None:
-    """Import bitsandbytes, and let it neither fetch code nor print.
+    """Import bitsandbytes without letting it download code or print.
 
-    Where a CPU has AVX512-BF16, bitsandbytes asks the package `kernels` for a compiled kernel from the Hub while it is
-    imported, and warns if it gets none. `keep_layout` leaves no use for that kernel, so `kernels` is hidden meanwhile.
+    On a CPU with AVX512-BF16, bitsandbytes asks the package `kernels` for a compiled kernel from the Hub while it is
+    imported, and warns if it gets none. With `keep_layout` that kernel is never used, so `kernels` is hidden meanwhile.
 
     Raises:
         ImportError: bitsandbytes is missing, or does not run on this machine.
@@ -74,15 +74,15 @@ def import_bitsandbytes() -> None:
         if "bitsandbytes" in sys.modules:
             return
         with _without_kernels():
-            import bitsandbytes  # noqa: F401 - whoever imports it later finds it loaded
+            import bitsandbytes  # noqa: F401 - later imports find it loaded
 
 
 def keep_layout(model: nn.Module) -> None:
-    """Let 4-bit weights stay as they were loaded, and multiply them in the compute dtype, on every CPU.
+    """Keep 4-bit weights as they were loaded, and multiply them in the compute dtype, on every CPU.
 
-    Where a CPU has AVX512-BF16, bitsandbytes would repack them in the first forward pass. Products would be in
-    bfloat16 whatever the compute dtype: 0.3 % of the 4-bit codes of a reading would change with the batch that a text
-    is read in, and more from one CPU to another. No gradient would flow through such a layer any more, either.
+    On a CPU with AVX512-BF16, bitsandbytes would repack them in the first forward pass, and compute products in
+    bfloat16 whatever the compute dtype is. Then 0.3 % of the 4-bit codes of a reading would change with the batch, more
+    from one CPU to another, and no gradient would pass such a layer.
     """
     modules: Iterator[Any] = model.modules()
     for module in modules:
@@ -91,11 +91,11 @@ def keep_layout(model: nn.Module) -> None:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """Hash what stays float under every quantization: equal on CPU and CUDA, different for another model."""
+    """A hash of the weights that stay float in every quantization: equal on CPU and CUDA, other for other models."""
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
         if parameter.is_floating_point():
-            # Every 64th row is plenty to tell models apart, and takes milliseconds.
+            # Every 64th row is enough to distinguish models, and takes milliseconds.
             digest.update(name.encode() + parameter.detach()[::64].float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
@@ -110,12 +110,12 @@ def _is_no_kernel(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def _without_kernels() -> Iterator[None]:
-    """Inside, the package `kernels` cannot be imported, and bitsandbytes does not say that it is missing."""
+    """Hide the package `kernels` inside the block, and bitsandbytes' warning that it is missing."""
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
     modules: dict[str, Any] = sys.modules
     imported = modules.get("kernels")
     logger.addFilter(_is_no_kernel)
-    modules["kernels"] = None  # Python's own way to say that there is no such module
+    modules["kernels"] = None  # this is how Python marks a module that cannot be imported
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""Query to ranked turns: two ways to find, one to rank, and the context.
+"""From a query to a labelled recollection: two ways to find candidates, one way to rank them.
 
-The large products run in torch, the rest in numpy: two libraries with a pool of threads each would wait for each other
-(a reading took 70 ms instead of 24 ms after one product in numpy).
+The large products run in torch, the others in numpy. Two libraries with a thread pool each would wait for each other: a
+reading took 70 ms instead of 24 ms after one large product in numpy.
 """
 
 from titans_core.retrieval.budget import fit_to_budget

@@ -1,4 +1,4 @@
-"""Finds by words: BM25 over Porter stems, in memory."""
+"""Finds passages by words: BM25 over Porter stems, in memory."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_QUERY_WORDS = 200
-"""The most distinct words of a query that are looked up: a question has a tenth of them, a pasted page more."""
+"""The most distinct words of a query that are looked up. A question has a tenth of them, a pasted page has more."""
 
 MAX_STEMMED_CHARS = 64
-"""The most characters of a word that is stemmed: a longer one is no English word, and is taken as it is."""
+"""The most characters of a word that is stemmed. A longer word is no English word, and is used as it is."""
 
 K1 = 1.2
-"""How much more a word counts that is said again: the usual choice, and that of SQLite's FTS5."""
+"""BM25's k1: how much a repeated word adds. This is the usual value, and that of SQLite's FTS5."""
 
 B = 0.75
-"""How much a long passage's words count less, from 0 to 1; likewise."""
+"""BM25's b: how much less the words of a long passage count, in [0, 1]. This is the usual value, and FTS5's."""
 
 _SAVED = {
-    "words.stems": torch.uint8,  # in UTF-8, each ended by a line feed, in the order in which they were first said
-    "words.sizes": torch.int32,  # of each stem, the passages that hold it
-    "words.rows": torch.int32,  # stem by stem, which these are
-    "words.counts": torch.int32,  # and how often each says it
-    "words.lengths": torch.int32,  # of each passage, its words
+    "words.stems": torch.uint8,  # in UTF-8, each followed by a line feed, in the order of their first use
+    "words.sizes": torch.int32,  # for each stem the number of passages that hold it
+    "words.rows": torch.int32,  # stem by stem, the rows of these passages
+    "words.counts": torch.int32,  # and the count of the stem in each
+    "words.lengths": torch.int32,  # for each passage the number of its words
 }
 
 
 class BM25Index:
-    """The words of a tenant's passages, m of them; their rows count from 0.
+    """An index of the words of a tenant's m passages; rows count from 0.
 
     A word is a run of letters and digits, in lower case and without accents, as in SQLite's FTS5 with the tokenizer
-    `porter unicode61`. The marks of other scripts are dropped like accents, which keeps their words whole. The scores
-    are those of FTS5's bm25 too, so that what was fitted to them stays valid. The stems of some words in -logy and -bly
-    differ from FTS5's, of 6 words in LoCoMo's 5,787.
+    `porter unicode61`. Marks of other scripts are dropped like accents, which keeps their words whole. The scores equal
+    those of FTS5's bm25, so that weights that were fitted to them stay valid. The stems of some words in -logy and -bly
+    differ from FTS5's: of 6 words in LoCoMo's 5,787.
     """
 
     def __init__(self) -> None:
         self._lengths = array("i")
-        # Of each stem: row, count, row, count… A dict keeps them in order, so that equal logs save equal tensors.
+        # For each stem: row, count, row, count… A dict keeps the order, so that equal logs save equal tensors.
         self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("i"))
 
     def __len__(self) -> int:
@@ -73,14 +73,14 @@ class BM25Index:
         return {word: len(self._postings.get(stem, ())) // 2 for word, stem in zip(words, _stems(words), strict=True)}
 
     def scores(self, words: Mapping[str, int]) -> NDArray[np.float32]:
-        """BM25 of each passage for any of a query's words.
+        """The BM25 score of each passage for the words of a query.
 
-        There is no list of stop words: BM25 gives frequent words next to no weight, and where "I" is rare it tells
-        who is asking (R@10 .541 against .499 with a list, on user–assistant chat). But BM25 gives no weight at all to
-        what half of the passages hold, or a negative one: such a word is left out.
+        There is no list of stop words: BM25 gives frequent words almost no weight, and where "I" is rare it says who
+        asks (R@10 .541 against .499 with a list, on user–assistant chat). A word that half of the passages hold would
+        have no weight or a negative one, and is left out.
 
         Args:
-            words: see `frequencies`. Two of one stem count twice, as in FTS5.
+            words: The words with their frequencies, see `frequencies`. Two words of one stem count twice, as in FTS5.
 
         Returns:
             float32 (m,), at least 0; 0 where no word matches.
@@ -97,7 +97,7 @@ class BM25Index:
         return scores.astype(np.float32)
 
     def saved(self) -> dict[str, torch.Tensor]:
-        """All of it for a snapshot; equal ones give equal tensors."""
+        """The tensors that a snapshot saves; equal indexes give equal tensors."""
         pairs = np.frombuffer(b"".join(self._postings.values()), np.int32).reshape(-1, 2)
         arrays: tuple[NDArray[np.uint8 | np.int32], ...] = (
             np.frombuffer("".join(f"{stem}\n" for stem in self._postings).encode(), np.uint8),
@@ -109,10 +109,13 @@ class BM25Index:
         return {name: torch.from_numpy(found.copy()) for name, found in zip(_SAVED, arrays, strict=True)}
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> bool:
-        """Fill an empty one with what another had `saved`.
+        """Fill an empty index with the tensors that `saved` returned.
+
+        Args:
+            tensors: The tensors, by name.
 
         Returns:
-            Whether the tensors are whole and fit together; if not, nothing has changed.
+            Whether the tensors are intact and fit together; if not, the index is unchanged.
         """
         found = {name: tensors.get(name, torch.empty(())) for name in _SAVED}
         if any(tensor.dtype != _SAVED[name] or tensor.ndim != 1 for name, tensor in found.items()):
@@ -129,12 +132,12 @@ class BM25Index:
 
 
 class _Folded(dict[int, str]):
-    """By code point, what a character is in a word: small letters or digits without accents; a space between words."""
+    """For each code point its form in a word: small letters or digits without accents; a space separates words."""
 
     def __missing__(self, code: int) -> str:
-        # Decomposed canonically only: else 8² would be the word 82.
+        # Only canonical decomposition (NFD): with NFKD, 8² would be the word 82.
         folded = "".join(_fold(part) for part in unicodedata.normalize("NFD", chr(code)))
-        if code < 0x10000:  # those beyond are rare, and too many to keep
+        if code < 0x10000:  # higher code points are rare, and too many to keep
             self[code] = folded
         return folded
 
@@ -147,13 +150,13 @@ def _words_of(text: str) -> list[str]:
 
 
 def _stems(words: Iterable[str]) -> list[str]:
-    """The stem of each word, as FTS5 has it: without a shortest length "is" would be "i", and the s of "Tom's" ""."""
+    """The stem of each word, as in FTS5. Words of one or two letters stay, or "is" would be "i"."""
     return [_stem(word) if 2 < len(word) <= MAX_STEMMED_CHARS else word for word in words]
 
 
-@lru_cache(maxsize=20_000)  # ten times as fast as stemming each time
+@lru_cache(maxsize=20_000)  # ten times faster than stemming each time
 def _stem(word: str) -> str:
-    # A stemmer is not thread-safe, and takes less time to make than to lock.
+    # A stemmer is not thread-safe, and creating one is faster than a lock.
     stem: str = Stemmer("porter", 0).stemWord(word)
     return stem
 
@@ -165,7 +168,7 @@ def _fold(part: str) -> str:
 
 
 def _stems_in(text: bytes) -> list[str]:
-    """The saved stems; none if they are not whole."""
+    """The saved stems; an empty list if they are damaged."""
     try:
         *stems, rest = text.decode().split("\n")
     except UnicodeDecodeError:
@@ -176,7 +179,7 @@ def _stems_in(text: bytes) -> list[str]:
 def _fit(
     sizes: NDArray[np.int32], rows: NDArray[np.int32], counts: NDArray[np.int32], lengths: NDArray[np.int32]
 ) -> bool:
-    """Whether saved arrays are of one state: each passage has the words that are counted in it, each stem once."""
+    """Whether saved arrays fit together: each passage has the words that are counted in it, each stem once."""
     if not len(rows) == len(counts) == sizes.sum() or (sizes < 1).any() or (counts < 1).any():
         return False
     if ((rows < 0) | (rows >= len(lengths))).any():

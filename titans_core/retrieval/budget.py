@@ -1,4 +1,4 @@
-"""Packs recalls into a budget of tokens."""
+"""Fits recalls into a budget of tokens."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def fit_to_budget(found: Recollection, max_tokens: int, count: Callable[[str], int], template: str) -> Recollection:
-    """The recalls, by score, that fit into a budget together; none is cut, a shorter one may fit after a longer one.
+    """Keep the best recalls that fit into a budget together. No recall is cut; a shorter one may follow a longer one.
 
     Args:
-        found: the recalls, best first.
-        max_tokens: the most that `as_text(template)` may have, at least 1.
-        count: the tokens of a text.
-        template: for one recall.
+        found: The recollection, best recalls first.
+        max_tokens: The most tokens that `as_text(template)` may have, at least 1.
+        count: Counts the tokens of a text.
+        template: The template of one recall.
 
     Raises:
-        InvalidQueryError: the budget is below 1.
+        InvalidQueryError: `max_tokens` is below 1.
     """
     if max_tokens < 1:
         raise InvalidQueryError(f"`max_tokens` must be at least 1, not {max_tokens!r}.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AFTER = 7 * 86400.0
-"""Seconds after a period in which it is still told of: "yesterday", "last weekend"."""
+"""Seconds after a period during which people still talk about it: "yesterday", "last weekend"."""
 
 _MONTH_NAMES = "january february march april may june july august september october november december"
 _DAY_NAMES = "monday tuesday wednesday thursday friday saturday sunday"
@@ -58,12 +58,12 @@ class Period:
 def periods_in(query: str, *, now: datetime, first: int) -> list[Period]:
     """The periods that a query names: dates, months, years, and times counted from now.
 
-    A month without a year is the one of every year that the memory knows of.
+    A month without a year stands for that month in every year of the memory.
 
     Args:
-        query: the question.
-        now: when it is asked, with a zone.
-        first: the earliest year that the memory knows of.
+        query: The question.
+        now: When it is asked, with a zone.
+        first: The earliest year in the memory.
     """
     now = now.astimezone(UTC)
     found = [*_dates(query, now, first), *_counted(query, now)]
@@ -73,11 +73,11 @@ def periods_in(query: str, *, now: datetime, first: int) -> list[Period]:
 
 
 def date_agreement(at: NDArray[np.float64], periods: list[Period]) -> NDArray[np.float64]:
-    """How well times agree with any of some periods: 1 within one, falling to 0 in the week after it; else 0.
+    """The agreement of times with periods: 1 inside a period, falling to 0 in the week after it, otherwise 0.
 
     Args:
-        at: (n,), seconds since 1970, UTC.
-        periods: see `periods_in`.
+        at: (n,), times in seconds since 1970, UTC.
+        periods: The periods, see `periods_in`.
 
     Returns:
         (n,), in [0, 1].
@@ -153,7 +153,7 @@ def _period(start: datetime, end: datetime) -> Period:
     return Period(start.timestamp(), end.timestamp())
 
 
-# A sentence and what ends it. Every character is looked at once, however long a sentence is.
+# A sentence and its end marks. Each character is matched once, also in a long sentence.
 _SENTENCE = re.compile(r"[^.!?。！？؟\n]+([.!?。！？؟]*)")
 
 _WANTS_TIME = re.compile(r"\b(when|how long|(?:what|which) (?:date|year|month|day|time))\b", re.IGNORECASE)
@@ -167,7 +167,7 @@ _TELLS_TIME = re.compile(
 
 
 def question_share(text: str) -> float:
-    """The share of a text, in characters, that is questions: in [0, 1]. A turn that only asks answers nothing."""
+    """The share of a text's characters that is in questions, in [0, 1]. A turn that only asks answers nothing."""
     asked = (len(found[0]) for found in _SENTENCE.finditer(text) if set(found[1]) & {"?", "？", "؟"})
     return sum(asked) / max(len(text), 1)
 
@@ -178,13 +178,13 @@ def wants_time(query: str) -> bool:
 
 
 def tells_time(text: str) -> bool:
-    """Whether a text speaks of a time: "yesterday", "two weeks ago", "in 2022"."""
+    """Whether a text states a time: "yesterday", "two weeks ago", "in 2022"."""
     return _TELLS_TIME.search(text) is not None
 
 
 _WORD = re.compile(r"[^\W\d_]+")
 
-# In a chat with an assistant nobody is called "user": there "I" is the user, and "you" the assistant.
+# In a chat with an assistant no speaker is named "user" in a query: "I" means the user, and "you" the assistant.
 _ROLES = {
     "user": {"i", "me", "my", "mine", "myself"},
     "human": {"i", "me", "my", "mine", "myself"},
@@ -192,7 +192,7 @@ _ROLES = {
     "ai": {"you", "your", "yours", "yourself"},
 }
 
-# "Can you remind me how…" speaks to the assistant, not about it, and not about the user either.
+# "Can you remind me how…" addresses the assistant. It is neither about the assistant nor about the user.
 _ADDRESS = re.compile(
     r"\b(?:can|could|would|will) you\b|\b(?:remind|tell|show|give|help|teach|walk|let|explain to|list for) me\b",
     re.IGNORECASE,
@@ -200,7 +200,7 @@ _ADDRESS = re.compile(
 
 
 def named_speakers(query: str, speakers: Iterable[str]) -> list[str]:
-    """The speakers that a question names: by a part of their name, or by a pronoun that stands for their role.
+    """The speakers that a query names: by a part of their name, or by a pronoun for their role.
 
     "What did Alice say?" names "Alice" and "Alice Munro"; "What is my plan?" names "user". "you" names the
     assistant only where the question has no "I", and "can you tell me" names nobody.

@@ -1,4 +1,4 @@
-"""Puts what is known of the candidates together into one score."""
+"""Adds the parts of the candidates into one score."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOP_TURNS = 3
-"""Turns of a session that stand for it."""
+"""The number of best turns of a session whose mean is the session's strength."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each part of the score counts. One setting for all data; 0 leaves a part out.
+    """The weight of each part of the score. There is one setting for all data; 0 leaves a part out.
 
     Attributes:
-        lexical: BM25, in standard deviations of the candidates.
-        associative: the neural memory's answer, likewise.
-        late: late interaction in context, likewise.
-        session: what the three strongest turns of its session have in words and late interaction, likewise.
-        speaker: for a turn by somebody whom the query names.
-        novelty: for a turn whose tokens were rare when it was written, in standard deviations.
-        length: against long turns, which have more passages to match by chance (times the log of their number).
-        asking: against the share of the passage that is questions.
-        timely: for a passage that speaks of a time, where the query asks for one.
-        dated: for a turn whose date agrees with a time that the query names.
+        lexical: Of BM25, in standard deviations of the candidates.
+        associative: Of the neural memory's answer, in standard deviations.
+        late: Of late interaction in context, in standard deviations.
+        session: Of the strength of the turn's session: the mean of BM25 and late interaction of its best turns, in
+            standard deviations.
+        speaker: Of a turn by a speaker whom the query names.
+        novelty: Of the rarity of the turn's tokens when it was learned, in standard deviations.
+        length: Of minus the log of the number of passages, because long turns match by chance more often.
+        asking: Of minus the share of the passage that is questions.
+        timely: Of a passage that states a time, if the query asks for a time.
+        dated: Of the agreement of the turn's date with the times that the query names.
     """
 
     lexical: float
@@ -56,25 +57,25 @@ class Weights:
 
     @property
     def by_name(self) -> dict[str, float]:
-        """The weights by the names of the parts."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        """The weights by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is known of c candidate turns, one entry each.
+    """The parts of c candidate turns, with one entry for each turn.
 
     Attributes:
         lexical: BM25 of the best passage.
-        associative: the neural memory's answer for the best passage.
-        late: late interaction of the best passage, in its context.
-        session: any number that is the same for turns of one session.
-        named: whether the query names the speaker.
-        rarity: in (0, 1], of the turn's tokens when it was written.
-        passages: how many the turn has.
-        asking: in [0, 1], the share of the best passage that is questions.
-        timely: whether the best passage speaks of a time and the query asks for one.
-        dated: in [0, 1], how well the turn's date agrees with the times that the query names.
+        associative: The neural memory's answer to the best passage.
+        late: Late interaction of the best passage, in context.
+        session: A number that is the same for turns of one session.
+        named: Whether the query names the speaker.
+        rarity: The rarity of the turn's tokens when it was learned, in (0, 1].
+        passages: The number of the turn's passages.
+        asking: The share of the best passage that is questions, in [0, 1].
+        timely: Whether the best passage states a time and the query asks for one.
+        dated: The agreement of the turn's date with the times that the query names, in [0, 1].
     """
 
     lexical: NDArray[np.float32]
@@ -89,7 +90,7 @@ class Parts:
     dated: NDArray[np.float64]
 
     def scaled(self) -> dict[str, NDArray[np.float64]]:
-        """The parts by name, (c,) each, as the weights count them."""
+        """The parts by name, (c,) each, in the scale that the weights expect."""
         lexical, late = zscore(self.lexical), zscore(self.late)
         return {
             "lexical": lexical,
@@ -106,19 +107,27 @@ class Parts:
 
 
 def fuse(scaled: Mapping[str, NDArray[np.float64]], weights: Weights) -> dict[str, NDArray[np.float64]]:
-    """The weighted parts by name, (c,) each; their sum is the score."""
+    """Weight the parts.
+
+    Args:
+        scaled: The parts of `Parts.scaled`.
+        weights: The weights.
+
+    Returns:
+        The weighted parts by name, (c,) each; their sum is the score.
+    """
     return {name: weight * scaled[name] for name, weight in weights.by_name.items()}
 
 
 def zscore(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean 0, standard deviation 1; all 0 where the values do not differ."""
+    """The values with mean 0 and standard deviation 1; all 0 if they do not differ."""
     values = np.asarray(values, np.float64)
     spread = values.std()
     return (values - values.mean()) / spread if spread > 1e-9 else np.zeros_like(values)
 
 
 def group_top_mean(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    """For each value the mean of the `TOP_TURNS` highest in its group."""
+    """For each value the mean of the `TOP_TURNS` highest values of its group."""
     order = np.lexsort((-values, groups))
     _, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
     means = [

@@ -1,4 +1,4 @@
-"""What recall needs of every turn, in memory: a cache of the log."""
+"""The index: the columns of all turns and passages that recall needs, in memory; a cache of the log."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 _NOBODY = -1
 
 SKETCH = 32
-"""Numbers of a sketch: enough to have a near-duplicate among the first few, at a twelfth of the price."""
+"""The length of a sketch: long enough to rank a near-duplicate among the first few, at a twelfth of the cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnOutcome:
-    """What learning one turn was like.
+    """The outcome of learning one turn.
 
     Attributes:
-        surprise: in [0, 1]; the mean over the turn's tokens of how rare the token was for the memory (`rarity`), times
-            the share of its passage that no earlier passage had said. 0 for a turn that is repeated.
-        rarity: in (0, 1]; the mean momentary surprise of the tokens; 0 without tokens.
-        moved: whether the weights moved; they do not for what the memory predicts (the surprise gate).
-        duplicate: row of the earlier turn that says the same in the same words, -1 if none does.
-        written: for each passage the writes that the memory had made with it.
+        surprise: The mean over the turn's tokens of the token's momentary surprise times the share of its passage that
+            no earlier passage has said, in [0, 1]; 0 for a repeated turn.
+        rarity: The mean momentary surprise of the tokens, in (0, 1]; 0 without tokens.
+        moved: Whether the weights moved. The surprise gate keeps them for a turn that the memory predicts.
+        duplicate: The row of the earlier turn with the same words; -1 if there is none.
+        written: For each passage the number of writes that the memory had made after it.
     """
 
     surprise: float
@@ -45,13 +45,17 @@ class LearnOutcome:
 
 
 class Index:
-    """Columns of the tenant's turns (n of them) and passages (m), in the order of the log.
+    """The columns of a tenant's n turns and m passages, in the order of the log.
 
-    Rows are positions in these arrays, from 0; the log's positions and numbers may have gaps.
+    A row is a place in these arrays, from 0. The log's positions and numbers may have gaps.
+
+    Attributes:
+        speakers: The number of each speaker, by name.
+        words: The words of the passages.
     """
 
     def __init__(self, dim: int) -> None:
-        """An empty index for keys of length `dim`."""
+        """Make an empty index for keys of length `dim`."""
         self.speakers: dict[str, int] = {}
         self.words = BM25Index()
         self._sessions: dict[str | None, int] = {}
@@ -85,7 +89,7 @@ class Index:
         self._written.extend(lesson.written)
 
     def _place(self, records: Sequence[TurnRecord]) -> None:
-        """Add what the log holds of the next turns."""
+        """Add the columns of the next turns that the log holds."""
         first = self._positions.size
         self._place_in_sessions(records)
         self._positions.extend([record.position for record in records])
@@ -117,45 +121,57 @@ class Index:
         self._session.extend([self._sessions.setdefault(record.session, len(self._sessions)) for record in records])
 
     def add_words(self, record: TurnRecord) -> None:
-        """Add the words of the turn that was added last, each passage's with the speaker's name."""
+        """Add the words of the last turn: of each passage, and of the speaker's name with it."""
         for passage in record.passages:
             self.words.add(f"{record.speaker or ''} {record.text[passage.start : passage.end]}")
 
     def rehearse(self, passage: int, written: int, retention: float) -> None:
-        """Add what a second writing of a passage (a row) leaves to what is left of the first.
+        """Note that a passage was written a second time: its strengths add up.
 
         Args:
-            passage: the row.
-            written: the writes that the memory had made then.
-            retention: what one write leaves of all before it, in (0, 1].
+            passage: The row of the passage.
+            written: The number of writes that the memory had made after it.
+            retention: The share that one write leaves of all before it, in (0, 1].
         """
         strength, times = self._strength.view(), self._written.view()
         strength[passage] = 1 + strength[passage] * retention ** (written - times[passage])
         times[passage] = written
 
     def retention_factors(self, writes: int, retention: float) -> NDArray[np.float32]:
-        """What is left of each passage after so many writes: float32 (m,), above 0; 1 for one that was just written."""
+        """The share of each passage that is left in the weights.
+
+        Args:
+            writes: The number of writes that the memory has made.
+            retention: The share that one write leaves of all before it, in (0, 1].
+
+        Returns:
+            float32 (m,), above 0; 1 for a passage that was just written, more for one that was rehearsed.
+        """
         strength, written = self._strength.view(), self._written.view()
         left: NDArray[np.float32] = (strength * retention ** (writes - written).astype(np.float64)).astype(np.float32)
         return left
 
     @np.errstate(invalid="ignore")  # see `maxsim_scores`
     def sketch(self, column: NDArray[np.floating]) -> NDArray[np.float32]:
-        """A column's direction in few numbers, float32 (`SKETCH`,), to find the passages that are like it."""
+        """The direction of a column in few numbers, float32 (`SKETCH`,), to find similar passages fast."""
         sketched: NDArray[np.float32] = self._sketching @ column.astype(np.float32)
         sketched /= max(float(np.linalg.norm(sketched)), 1e-12)
         return sketched
 
     def saved(self) -> dict[str, torch.Tensor]:
-        """What the log does not hold, for a snapshot."""
+        """The tensors that a snapshot saves, because the log does not hold them."""
         learned = {name: torch.from_numpy(column.view().copy()) for name, column in self._learned().items()}
         return learned | self.words.saved()
 
     def restore(self, records: Sequence[TurnRecord], tensors: Mapping[str, torch.Tensor]) -> bool:
-        """Fill an empty index with the records of a snapshot, and what it had `saved`.
+        """Fill an empty index.
+
+        Args:
+            records: The records of all turns up to the snapshot.
+            tensors: The tensors that `saved` returned.
 
         Returns:
-            Whether the two fit; if not, the index is of no use.
+            Whether the two fit; if not, the index must not be used.
         """
         self._place(records)
         sizes = {"index.surprise": len(records), "index.rarity": len(records)}
@@ -168,7 +184,7 @@ class Index:
         return self.words.restore(tensors) and len(self.words) == self._numbers.size
 
     def _learned(self) -> dict[str, _Column]:
-        """The columns that the log does not hold, or that take long to make of it."""
+        """The columns that the log does not hold, or that take long to compute from it."""
         return {
             "index.surprise": self._surprise,
             "index.rarity": self._rarity,
@@ -178,7 +194,7 @@ class Index:
         }
 
     def turns(self) -> TurnArrays:
-        """The turns' columns; views, valid until the next `add`."""
+        """The columns of the turns: views that are valid until the next `add`."""
         return TurnArrays(
             positions=self._positions.view(),
             at=self._at.view(),
@@ -192,7 +208,7 @@ class Index:
         )
 
     def passages(self) -> PassageArrays:
-        """The passages' columns; views, valid until the next `add`."""
+        """The columns of the passages: views that are valid until the next `add`."""
         return PassageArrays(
             numbers=self._numbers.view(),
             turn=self._turn_of.view(),
@@ -208,15 +224,15 @@ class TurnArrays:
     """One entry for each turn.
 
     Attributes:
-        positions: in the log, ascending.
-        at: when it was said, in seconds since 1970, UTC.
-        session: number of the session; turns without one share a number.
-        speaker: number of the speaker (see `Index.speakers`), -1 for none.
-        surprise: in [0, 1], when it was written (see `LearnOutcome`).
-        rarity: in (0, 1], likewise.
-        before: row of the turn before it in its session, -1 for none.
-        after: row of the turn after it in its session, -1 for none.
-        passages: how many passages it has.
+        positions: The position in the log, ascending.
+        at: When the turn was said, in seconds since 1970, UTC.
+        session: The number of the session; turns without a session share a number.
+        speaker: The number of the speaker (see `Index.speakers`), -1 for none.
+        surprise: The surprise when the turn was learned, in [0, 1] (see `LearnOutcome`).
+        rarity: The rarity when the turn was learned, in (0, 1] (see `LearnOutcome`).
+        before: The row of the turn before it in its session, -1 for none.
+        after: The row of the turn after it in its session, -1 for none.
+        passages: The number of its passages.
     """
 
     positions: NDArray[np.int64]
@@ -235,12 +251,12 @@ class PassageArrays:
     """One entry for each passage.
 
     Attributes:
-        numbers: in the log, ascending.
-        turn: row of its turn, ascending.
-        columns: float32 (m, d); the memory's values.
-        lengths: float32 (m,), of the columns.
-        pooled: float32 (m, d); sentence vectors.
-        sketches: float32 (m, `SKETCH`); the columns' directions in few numbers.
+        numbers: The number in the log, ascending.
+        turn: The row of its turn, ascending.
+        columns: float32 (m, d), the sum of its keys.
+        lengths: float32 (m,), the norms of the columns.
+        pooled: float32 (m, d), the sentence vectors.
+        sketches: float32 (m, `SKETCH`), the directions of the columns in few numbers.
     """
 
     numbers: NDArray[np.int64]

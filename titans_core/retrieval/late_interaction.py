@@ -1,4 +1,4 @@
-"""Ranks what was found: late interaction over token keys, each passage read in its context.
+"""Late interaction: compares the query's tokens with the tokens of passages and of their neighbours.
 
 Shapes: q = tokens of the query, c = passages, d = length of a key.
 """
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTEXT = 0.9
-"""What a match counts in the passage before or after, against 1 in the passage itself."""
+"""The weight of a match in the passage before or after; a match in the passage itself has weight 1."""
 
 
 @np.errstate(invalid="ignore")  # see `maxsim_scores`
 def token_matches(
     query: NDArray[np.float32], mean: NDArray[np.float32], packed: Sequence[bytes]
 ) -> NDArray[np.float32]:
-    """How well each token of the query is matched by each passage: max(0, max_k cos(q − μ, k − μ)) over its keys k.
+    """The match of each query token in each passage: max(0, max_k cos(q − μ, k − μ)) over the passage's keys k.
 
-    The inner part of MaxSim (ColBERT, arXiv 2004.12832, Eq. 3), after subtracting the tenant's mean key.
+    This is the inner part of MaxSim (ColBERT, arXiv 2004.12832, Eq. 3), after the tenant's mean key is subtracted.
 
     Args:
-        query: float32 (q, d), the query's keys.
-        mean: float32 (d,), μ.
-        packed: the packed keys of c passages.
+        query: float32 (q, d), the keys of the query.
+        mean: float32 (d,), μ, the tenant's mean key.
+        packed: The packed keys of c passages.
 
     Returns:
-        float32 (c, q), in [0, 1]; 0 for a passage without keys. Pointing away says no more than having no match.
+        float32 (c, q), in [0, 1]; 0 for a passage without keys. A negative cosine counts as no match.
     """
     counts = np.array([len(keys) * 2 // len(mean) for keys in packed])
     matches = np.zeros((len(packed), len(query)), np.float32)
     if not counts.any():
         return matches
-    # The codes are whole numbers in proportion to the keys: one product serves the cosines and the centring,
-    # so that no centred copy of the keys is made.
+    # The codes are proportional to the keys. One product gives the cosines and the centring, so that no centred copy of
+    # the keys is made.
     codes = torch.from_numpy(unpack_codes(b"".join(packed), len(mean)))
     centred = _unit(query - mean)
     products = codes @ torch.from_numpy(np.concatenate([centred, mean[None]])).T
@@ -56,21 +56,21 @@ def token_matches(
 
 
 def token_salience(matches: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much each token of the query tells about these passages.
+    """The salience of each query token for these passages.
 
-    That is its squared surprise, times how far its best match stands out from the average one: a token that nothing
-    matches, or that everything matches, cannot choose between them (R@10 on person-to-person chat .813 against .804
-    with the surprise alone, MRR .631 against .623).
+    It is the token's squared surprise times the distance between its best and its average match: a token that no
+    passage matches, or that all passages match, cannot choose between them (R@10 on person-to-person chat .813 against
+    .804 with the surprise alone, MRR .631 against .623).
 
     Args:
-        matches: float32 (c, q), see `token_matches`; c >= 1.
+        matches: float32 (c, q), see `token_matches`; c is at least 1.
         weights: float32 (q,), at least 0; see `token_weights`.
 
     Returns:
         float32 (q,), at least 0.
     """
-    told: NDArray[np.float32] = weights**2 * (matches.max(axis=0) - matches.mean(axis=0))
-    return told
+    salience: NDArray[np.float32] = weights**2 * (matches.max(axis=0) - matches.mean(axis=0))
+    return salience
 
 
 def in_context(
@@ -79,17 +79,17 @@ def in_context(
     before: NDArray[np.int64],
     after: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """How well each token of the query is matched by each chosen passage, or nearly as well beside it.
+    """The match of each query token in each chosen passage, or, with a lower weight, in its neighbours.
 
-    An answer seldom repeats the question's words, and a long turn's passages share their subject: what is missing
-    stands next to them. Token by token this says more than adding the neighbours' scores (R@10 on person-to-person
-    chat .778 against .761, MRR .586 against .578), which is why no neighbour's score is added anywhere.
+    An answer seldom repeats the words of the question, and the passages of a long turn share their subject: the missing
+    words stand in the neighbours. Token by token this is better than adding the neighbours' scores (R@10 on
+    person-to-person chat .778 against .761, MRR .586 against .578), so no neighbour's score is added anywhere.
 
     Args:
         matches: float32 (c, q), see `token_matches`.
-        chosen: rows of the passages, (n,).
-        before: (n,), rows of the passages before them; -1 for none.
-        after: (n,), rows of the passages after them, likewise.
+        chosen: (n,), the rows of the passages.
+        before: (n,), the row of the passage before each; -1 for none.
+        after: (n,), the row of the passage after each; -1 for none.
 
     Returns:
         float32 (n, q), in [0, 1]: max(m, .9 m of the passage before, .9 m of the passage after).
@@ -99,8 +99,8 @@ def in_context(
     return found
 
 
-# On CPUs with AVX-512, OpenBLAS once in a great while reports an invalid value in a product of finite numbers whose
-# result is right (compare NumPy's issue 24067): no user should be warned of that.
+# On CPUs with AVX-512, OpenBLAS very rarely reports an invalid value in a product of finite numbers although the result
+# is right (see NumPy's issue 24067). Users should not see that warning.
 @np.errstate(invalid="ignore")
 def maxsim_scores(matches: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """MaxSim of passages: Σ_q w_q m_q / Σ_q w_q.

@@ -1,4 +1,4 @@
-"""From ranked turns to a labelled recollection."""
+"""From a query to a labelled recollection: find, rank, describe, judge."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def recollect(
         hidden: Positions of turns to leave out, as if they had not been said.
     """
     positions = known.index.turns().positions
-    asked = np.isin(positions, known.log.positions(filters)) if filters else np.ones(len(positions), bool)
-    unsaid = None
+    allowed = np.isin(positions, known.log.positions(filters)) if filters else np.ones(len(positions), bool)
+    hidden_rows = None
     if hidden:
-        unsaid = np.isin(positions, list(hidden))
-        asked &= ~unsaid
-    candidates = find_candidates(query, reading, known, asked=asked, hidden=unsaid)
+        hidden_rows = np.isin(positions, list(hidden))
+        allowed &= ~hidden_rows
+    candidates = find_candidates(query, reading, known, allowed=allowed, hidden=hidden_rows)
     if candidates is None:
         found = Evidence(query, np.zeros(0), {}, lambda _: ())
     else:
         ranking = rank_candidates(candidates, Weights.fitted())
         similarities = _similarities(known.index, reading.pooled)
-        others = asked.copy()
+        others = allowed.copy()
         others[ranking.rows[0]] = False
         found = Evidence(
             query,
@@ -77,7 +77,7 @@ def recollect(
 
 @dataclass(slots=True)
 class _Recalls:
-    """The recalls of a ranking; their turns are read when they are asked for, once."""
+    """The recalls of a ranking; each turn is read once, when it is needed."""
 
     log: TurnLog
     index: Index
@@ -87,7 +87,7 @@ class _Recalls:
     read: tuple[Recall, ...] = ()
 
     def top(self, count: int) -> tuple[Recall, ...]:
-        """The first so many."""
+        """The first `count` recalls."""
         if len(self.read) < min(count, len(self.ranking.rows)):
             self.read += tuple(self._recalls(len(self.read), count))
         return self.read[:count]
@@ -109,9 +109,9 @@ class _Recalls:
 
 
 def _similarities(index: Index, query: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine between the query and each turn: its best passage's."""
+    """The cosine between the query and the best passage of each turn."""
     passages = index.passages()
-    # Each turn has a passage at least, and a turn's passages are neighbours.
+    # Each turn has at least one passage, and the passages of a turn are neighbours.
     starts = np.flatnonzero(np.diff(passages.turn, prepend=-1))
     cosines = (torch.from_numpy(passages.pooled) @ torch.from_numpy(query)).numpy()
     similarities: NDArray[np.float32] = np.maximum.reduceat(cosines, starts)

@@ -1,4 +1,4 @@
-"""Checksums of rows: a flipped bit becomes an error, and never a wrong answer."""
+"""Checksums of rows: a flipped bit causes an error and never a wrong answer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from zlib import crc32
 
 
 def checksum(*values: object) -> int:
-    """CRC-32 over values, in [0, 2³²): sees every damage of up to 32 bits in a row.
+    """The CRC-32 of values, in [0, 2³²). It detects every damage of up to 32 adjacent bits.
 
-    It finds accidents, not attackers: whoever can write the file can write its checksums. A third of the time of a
-    cryptographic one, as opening a memory checks every row.
+    It detects accidents and not attacks: a person who can write the file can write its checksums too. It takes a third
+    of the time of a cryptographic hash, which matters because opening a memory checks every row.
 
     Args:
-        values: texts, bytes, integers, floats or None; a damaged row may hold anything, a text that is no Unicode too.
+        *values: Texts, bytes, integers, floats or None. A damaged row may hold any value, also invalid Unicode.
     """
     found = 0
     for value in values:

@@ -1,4 +1,4 @@
-"""Which turns a call is about."""
+"""Filters: conditions on turns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FilterArguments(TypedDict, total=False):
-    """The fields of `Filters`, for methods that take them as keywords."""
+    """The fields of `Filters` as keyword arguments of a method."""
 
     speaker: str | None
     since: datetime | None
@@ -28,20 +28,20 @@ class FilterArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions that a turn must meet, all of them; None is no condition.
+    """Conditions that a turn must meet; it must meet all of them. None is no condition.
 
     Attributes:
-        speaker: said by exactly this one.
-        since: said at this time or later.
-        until: said before this time.
-        session: of exactly this session.
-        source: from exactly this source.
-        where: the metadata hold each of these keys with this value (str, int, float, bool or None).
-        ids: the id is one of these.
-        except_texts: the text is none of these, which the caller has already.
+        speaker: The turn was said by exactly this speaker.
+        since: The turn was said at this time or later.
+        until: The turn was said before this time.
+        session: The turn belongs to exactly this session.
+        source: The turn comes from exactly this source.
+        where: The metadata have each of these keys with this value (str, int, float, bool or None).
+        ids: The turn's id is in this collection.
+        except_texts: The turn's text is not in this collection.
 
     Raises:
-        InvalidQueryError: a condition has the wrong type, or is no valid Unicode.
+        InvalidQueryError: A condition has the wrong type, or is no valid Unicode.
     """
 
     speaker: str | None = None
@@ -72,7 +72,7 @@ class Filters:
 
 
 def microseconds(time: datetime) -> int:
-    """Microseconds since 1970, exactly; a time without a zone is UTC."""
+    """The exact microseconds since 1970 of a time; a time without a zone is UTC."""
     since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 

@@ -1,4 +1,4 @@
-"""One tenant's append-only log: what every storage must promise."""
+"""The interface of a tenant's log, which every storage implements."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 class TurnLog(ABC):
     """The turns of one tenant, in the order in which they were memorized.
 
-    Everything else, weights and indexes, is made of it again whenever it is lost. Any number of processes may have a
-    tenant's log open; within one process it is not thread-safe, its memory holds a lock. What each method promises is
-    tested by `titans_core.testing.TurnLogContract`, for a storage of your own too.
+    Weights and indexes are rebuilt from the log whenever they are lost. Any number of processes may open a tenant's
+    log. Within one process it is not thread-safe; the memory holds a lock. `titans_core.testing.TurnLogContract` tests
+    the promises of each method, also for your own storage.
 
-    Every method raises a `StorageError`, whose subclass says what is wrong, and `CorruptMemoryError` rather than
-    return what differs from what was written.
+    Every method raises a `StorageError`, whose subclass says what is wrong. It raises `CorruptMemoryError` instead of
+    returning values that differ from those that were written.
 
     Attributes:
-        url: where it is stored.
-        tenant: whose it is; no method sees or touches another tenant's turns.
+        url: Where the log is stored.
+        tenant: Whose log it is; no method reads or changes another tenant's turns.
     """
 
     url: str
@@ -36,19 +36,19 @@ class TurnLog(ABC):
 
     @abstractmethod
     def transaction(self, *, meanwhile: Callable[[], object] | None = None) -> AbstractContextManager[None]:
-        """The tenant's only writer: all writes inside happen, on disk, or none.
+        """Be the tenant's only writer: all writes in the block are on disk after it, or none.
 
         Args:
-            meanwhile: may be called while another process writes, any number of times, to do what would otherwise be
-                done inside and keep others waiting.
+            meanwhile: A function that may be called any number of times while another process writes. It does work that
+                would otherwise be done inside the block and let others wait.
 
         Raises:
-            StorageBusyError: another process has been writing for more than five seconds.
+            StorageBusyError: Another process has been writing for more than five seconds.
         """
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[None]:
-        """All reads inside see the log at one moment, whatever others write meanwhile. May stand in a transaction."""
+        """See the log at one moment in all reads of the block. It may be used inside a transaction."""
 
     # ── writing, inside a transaction ──
 
@@ -57,33 +57,33 @@ class TurnLog(ABC):
         """Append one checked turn with its passages.
 
         Args:
-            turn: the turn, with id and time.
-            passages: its passages, not numbered yet.
-            position: a free position to take instead of the next one, when a turn is updated.
+            turn: The turn, with id and time.
+            passages: Its passages, without numbers.
+            position: A free position to use instead of the next one, for a turn that is updated.
 
         Returns:
-            The record with the position and the passages' numbers.
+            The record, with the position and the numbers of the passages.
         """
 
     @abstractmethod
     def delete(self, positions: Iterable[int]) -> None:
-        """Delete turns and start a new epoch, in which all weights are rebuilt."""
+        """Delete the turns at these positions and start a new epoch, in which all weights are rebuilt."""
 
     @abstractmethod
     def delete_tenant(self) -> int:
-        """Delete all that the tenant has, the name too; the log is of no use afterwards.
+        """Delete all of the tenant, the name too; the log must not be used afterwards.
 
         Returns:
-            How many turns there were.
+            The number of deleted turns.
         """
 
     @abstractmethod
     def set_metadata(self, position: int, metadata: Mapping[str, object]) -> None:
-        """Replace a turn's checked metadata, of which the weights know nothing."""
+        """Replace the valid metadata of a turn; the weights do not depend on metadata."""
 
     @abstractmethod
     def rehearse(self, positions: Sequence[int]) -> None:
-        """Have the weights learn these turns once more from now on, in a new epoch."""
+        """Let the weights learn these turns once more, in a new epoch."""
 
     @abstractmethod
     def save_snapshot(self, snapshot: Snapshot) -> None:
@@ -93,15 +93,15 @@ class TurnLog(ABC):
 
     @abstractmethod
     def head(self) -> Head:
-        """How far the log has come."""
+        """The state of the log."""
 
     @abstractmethod
     def find(self, id: str) -> Turn | None:  # noqa: A002 - the name that callers use
-        """The turn with this id."""
+        """The turn with this id; None if there is none."""
 
     @abstractmethod
     def find_duplicate(self, turn: Turn) -> str | None:
-        """The id of the first turn with this speaker and text; composed and decomposed accents are the same."""
+        """The id of the first turn with this speaker and text, or None; composed and decomposed accents are equal."""
 
     @abstractmethod
     def select(self, filters: Filters) -> list[Turn]:
@@ -113,7 +113,7 @@ class TurnLog(ABC):
 
     @abstractmethod
     def position_of(self, id: str) -> int | None:  # noqa: A002 - as above
-        """The position of the turn with this id."""
+        """The position of the turn with this id; None if there is none."""
 
     @abstractmethod
     def turn_at(self, position: int) -> Turn:
@@ -124,41 +124,41 @@ class TurnLog(ABC):
         """The records of all turns after a position, in order.
 
         Args:
-            after: 0 for all.
-            keys: whether to read the packed keys; without them the records' are empty.
+            after: The position; 0 for all turns.
+            keys: Whether to read the packed keys; without them the records' keys are empty.
         """
 
     @abstractmethod
     def keys(self, numbers: Sequence[int]) -> list[bytes]:
-        """The packed keys of passages, in the order asked for."""
+        """The packed keys of the passages with these numbers, in the same order."""
 
     @abstractmethod
     def texts(self, numbers: Sequence[int]) -> list[str]:
-        """The texts of passages, in the order asked for."""
+        """The texts of the passages with these numbers, in the same order."""
 
     @abstractmethod
     def written_by(self, source: str, *, since: float) -> int:
-        """How many turns of a source were written since a time, in seconds since 1970."""
+        """The number of turns of a source that were written since a time, in seconds since 1970."""
 
     # ── weights ──
 
     @abstractmethod
     def rehearsals(self) -> tuple[int, list[int]]:
-        """The last turn at the last consolidation (0 without one), and the positions of those rehearsed, in order."""
+        """The last consolidation: the last position before it (0 without one), and the rehearsed positions in order."""
 
     @abstractmethod
     def load_snapshot(self) -> Snapshot | None:
-        """The saved weights, if there are any and their checksum is right."""
+        """The saved weights; None if there are none or their checksum is wrong."""
 
     # ── the storage ──
 
     @abstractmethod
     def scrub(self) -> None:
-        """Overwrite what was deleted, wherever copies of it remain in the storage's own files."""
+        """Overwrite deleted data wherever copies of it remain in the storage's own files."""
 
     @abstractmethod
     def size(self) -> int:
-        """Bytes on disk, all tenants together; 0 where that makes no sense."""
+        """The bytes on disk of all tenants together; 0 if there is no disk."""
 
     @abstractmethod
     def close(self) -> None:

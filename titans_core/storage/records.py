@@ -1,4 +1,4 @@
-"""What the log holds of a turn beside its text."""
+"""Records of the log: what it holds of a turn, and of the saved weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Head(NamedTuple):
-    """How far a tenant's log has come.
+    """The state of a tenant's log.
 
     Attributes:
-        epoch: forgetting, updating and consolidating start a new one, in which all weights are rebuilt.
-        position: of the last turn; 0 without one.
-        turns: how many there are.
-        checksum: the sum of the records' checksums (see `TurnRecord`): tells whether a row has vanished.
+        epoch: The epoch. Forgetting, updating and consolidating start a new one, in which all weights are rebuilt.
+        position: The position of the last turn; 0 without turns.
+        turns: The number of turns.
+        checksum: The sum of the checksums of all records (see `TurnRecord`); it shows whether a row is missing.
     """
 
     epoch: int
@@ -28,15 +28,15 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassageRecord:
-    """One passage, as the memory uses it.
+    """The reading of one passage, as it is stored.
 
     Attributes:
-        number: its number in the log; 0 before it is appended.
-        start: first character in the turn's text.
-        end: character after the last.
-        column: float16 (d,); the sum of its keys, its column in the memory's values (see `MemoryState`).
-        pooled: float16 (d,); its sentence vector, of unit length.
-        keys: the packed keys (see `codec`).
+        number: The passage's number in the log; 0 before it is appended.
+        start: The first character in the turn's text.
+        end: The character after the last one.
+        column: float16 (d,), the sum of the keys; the passage's column in the memory's values (see `MemoryState`).
+        pooled: float16 (d,), the sentence vector, of unit length.
+        keys: The packed keys (see `codec`).
     """
 
     number: int
@@ -49,16 +49,16 @@ class PassageRecord:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """One turn without its text.
+    """One turn, as the memory learns it.
 
     Attributes:
-        position: its place in the log; later turns have higher ones.
-        speaker: who said it.
-        session: the conversation.
-        at: when it was said, in seconds since 1970, UTC.
-        text: what was said.
-        passages: in the order of the text.
-        checksum: over all of this but the text and the keys, which have their own.
+        position: The turn's place in the log; later turns have higher positions.
+        speaker: Who said it.
+        session: The conversation.
+        at: When it was said, in seconds since 1970, UTC.
+        text: The text.
+        passages: The passages, in the order of the text.
+        checksum: The checksum of all fields but the text and the keys, which have their own.
     """
 
     position: int
@@ -75,10 +75,10 @@ class Snapshot:
     """Saved weights.
 
     Attributes:
-        position: the last turn that they have learned.
-        epoch: the tenant's epoch then; forgetting and updating start a new one.
-        spec: fingerprint of the memory's spec.
-        state: the weights in the safetensors format.
+        position: The position of the last turn that the weights have learned.
+        epoch: The tenant's epoch at that time.
+        spec: Fingerprint of the memory's spec.
+        state: The weights in the safetensors format.
     """
 
     position: int

@@ -1,4 +1,4 @@
-"""Which storage a URL names."""
+"""Opens the storage of a URL."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def open_log(url: str | Path, tenant: str, *, reader: str, dim: int) -> TurnLog:
-    """Open a tenant's log, or begin one.
+    """Open a tenant's log, or create it.
 
     Args:
-        url: a path, ":memory:", or "postgresql://…".
-        tenant: the tenant's name.
-        reader: fingerprint of the reader; a storage takes the keys of one reader only.
-        dim: length of its keys.
+        url: A path, ":memory:", or "postgresql://…".
+        tenant: The tenant's name.
+        reader: Fingerprint of the reader; a storage holds the keys of one reader only.
+        dim: The length of the reader's keys.
 
     Raises:
-        StorageError: the storage cannot be used; the subclass says why.
-        ReaderMismatchError: it holds the keys of another reader.
+        StorageError: The storage cannot be used; the subclass says why.
+        ReaderMismatchError: The storage holds the keys of another reader.
     """
     if is_postgres(url):
         from titans_core.storage.postgres import PostgresLog
@@ -35,10 +35,13 @@ def open_log(url: str | Path, tenant: str, *, reader: str, dim: int) -> TurnLog:
 
 
 def stored_tenants(url: str | Path) -> list[str]:
-    """The names of the tenants of a storage that have a turn; none if there is no file.
+    """The names of the tenants that have a turn in a storage; none if there is no file.
+
+    Args:
+        url: A path or "postgresql://…".
 
     Raises:
-        StorageError: the storage cannot be used; the subclass says why.
+        StorageError: The storage cannot be used; the subclass says why.
     """
     if is_postgres(url):
         from titans_core.storage.postgres import stored_tenants as stored_on_server
@@ -53,9 +56,9 @@ def is_postgres(url: str | Path) -> bool:
 
 
 def lasting_url(url: str | Path) -> str:
-    """Where a storage is, for another process on this machine: a path in full, a server without the password.
+    """The URL of a storage for another process on this machine: a full path, or a server's URL without the password.
 
-    What is written down for later shall hold no password: libpq finds it in `PGPASSWORD` or `~/.pgpass`.
+    A URL that is saved must hold no password; libpq reads it from `PGPASSWORD` or `~/.pgpass`.
     """
     if not is_postgres(url):
         return str(url) if str(url) == IN_MEMORY else str(Path(url).absolute())
@@ -68,7 +71,7 @@ def lasting_url(url: str | Path) -> str:
 def _path(url: str | Path) -> str | Path:
     try:
         unusable = b"\0" in str(url).encode()
-    except UnicodeEncodeError:  # SQLite takes names in UTF-8
+    except UnicodeEncodeError:  # SQLite needs names in UTF-8
         unusable = True
     if unusable:
         raise UnsupportedUrlError(f"{str(url)!r} is no path: it holds a NUL character or is no valid Unicode.")

@@ -1,6 +1,7 @@
-"""What every storage must promise, as tests that anyone can run on a log of their own. Needs pytest.
+"""The contract of a storage: tests that every log must pass, also a log of your own. It needs pytest.
 
 Example:
+    ```python
     class TestMyLog(TurnLogContract):
         @pytest.fixture(autouse=True)
         def _folder(self, tmp_path):
@@ -8,13 +9,14 @@ Example:
 
         def open_log(self, tenant="alice", *, reader="a reader", dim=8):
             return MyLog(self.folder, tenant, reader=reader, dim=dim)
+    ```
 """
 
 import pytest
 
 pytest.register_assert_rewrite(*(f"titans_core.testing.{module}" for module in ("contract", "one_log", "turns")))
 
-from titans_core.testing.contract import TurnLogContract  # noqa: E402 - after pytest was told to explain its asserts
-from titans_core.testing.one_log import OneLogContract  # noqa: E402 - likewise
+from titans_core.testing.contract import TurnLogContract  # noqa: E402 - after pytest was asked to rewrite its asserts
+from titans_core.testing.one_log import OneLogContract  # noqa: E402 - as above
 
 __all__ = ["OneLogContract", "TurnLogContract"]

@@ -1,4 +1,4 @@
-"""What several logs of one storage must promise one another."""
+"""The promises of several logs in one storage."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
     from titans_core.storage import TurnLog
 
-CONFUSABLE = [  # one goes on in Cyrillic
+CONFUSABLE = [  # one of them has a Cyrillic letter
     "foo", "Foo", "foobar", "foo%", "f_o", "foo.bar", "foo ", " foo", "fóo", "fo\u0301o", "ﬀoo", "f\u043eo",
     "foo\u200d", "'; DROP TABLE turns; --", "foo\\", "1", "01", "None", "f" * 500,
 ]  # fmt: skip
 
 
 class TurnLogContract(OneLogContract):
-    """Every promise of `TurnLog`. Subclass it, name the class `Test…`, and give it `open_log`.
+    """All promises of `TurnLog`. Subclass it, name the subclass `Test…`, and define `open_log`.
 
-    Each test expects a storage that is empty when it begins; all logs that it opens are of that one storage.
+    Each test needs a storage that is empty when the test begins; all logs that the test opens are in that storage.
     """
 
     @pytest.fixture
     def other(self, log: TurnLog) -> Iterator[TurnLog]:
-        """Alice's log once more, as another process would have it."""
+        """Alice's log, opened a second time, as in another process."""
         with closing(self.open_log(log.tenant)) as other:
             yield other
 

@@ -1,4 +1,4 @@
-"""What one open log must promise."""
+"""The promises of one open log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OneLogContract(TurnsContract):
-    """Every promise that a log keeps alone. Subclass it, name the class `Test…`, and give it `open_log`."""
+    """All promises of a single log. Subclass it, name the subclass `Test…`, and define `open_log`."""
 
     # ── records ──
 

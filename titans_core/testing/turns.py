@@ -1,4 +1,4 @@
-"""What one open log must promise of turns, and of finding them."""
+"""The promises of one open log about turns and finding them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class TurnsContract(ABC):
-    """Subclass it, name the class `Test…`, and give it `open_log`."""
+    """The promises about turns. Subclass it, name the subclass `Test…`, and define `open_log`."""
 
     @abstractmethod
     def open_log(self, tenant: str = "alice", *, reader: str = "a reader", dim: int = DIM) -> TurnLog:
-        """Open a tenant's log in a storage that is empty when a test begins."""
+        """Open a tenant's log; the storage is empty when a test begins."""
 
     @pytest.fixture
     def log(self) -> Iterator[TurnLog]:

@@ -1,15 +1,15 @@
-"""What was read of exported turns, in the safetensors format: importing them needs no reading again.
+"""Readings of exported turns, in the safetensors format: with them an import need not read the turns again.
 
 For N turns with P passages and K token keys of length d:
 
-* `passages` int32 (N,): how many passages a turn has.
-* `checksums` int64 (N,): one for each turn, over its id, speaker, text and all that was read of it.
-* `spans` int32 (P, 3): a passage's first character in its turn, the one after its last, and how many keys it has.
+* `passages` int32 (N,): the number of passages of each turn.
+* `checksums` int64 (N,): for each turn the checksum of its id, speaker, text and readings.
+* `spans` int32 (P, 3): the passage's first character in its turn, the character after its last, its number of keys.
 * `columns` float16 (P, d), `pooled` float16 (P, d): see `PassageRecord`.
 * `keys` uint8 (K, d / 2): see `codec`.
 
 The header's metadata hold one entry, `titans`, a JSON object: `format`, `version`, `reader` (its fingerprint), `dim`
-and `turns_sha256` (of the file of turns that this belongs to).
+and `turns_sha256` (the hash of the file of turns that the readings belong to).
 """
 
 from __future__ import annotations
@@ -40,24 +40,29 @@ _DTYPES = {"passages": "<i4", "checksums": "<i8", "spans": "<i4", "columns": "<f
 _SAVED_AS = {"<i4": "I32", "<i8": "I64", "<f2": "F16", "u1": "U8"}
 
 _NEAR = 2**-8
-"""How far a column may lie from the sum of its keys: float16 holds 2⁻¹¹ of a number, and other processors add a bit
-differently."""
+"""The largest difference between a column and the sum of its keys: float16 has a precision of 2⁻¹¹, and other
+processors add in another order."""
 
 
 class ReadingsWriter(Closeable):
-    """Collects readings on the disk, so that there may be more than fit into memory."""
+    """Collects readings in temporary files, so that they may be larger than the machine's memory."""
 
     def __init__(self, dim: int, folder: Path) -> None:
-        """Begin; what is collected has no name in the folder, and is gone with the process."""
+        """Create the temporary files; they have no name in the folder, and end with the process.
+
+        Args:
+            dim: The length of the reader's keys.
+            folder: The folder of the temporary files.
+        """
         self._dim = dim
         self._stack = ExitStack()
         self._parts: dict[str, IO[bytes]] = {
-            name: self._stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 - it is one
+            name: self._stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 - the stack closes it
             for name in _DTYPES
         }
 
     def add(self, turn: Turn, passages: Sequence[PassageRecord]) -> None:
-        """Add what was read of the next turn."""
+        """Add the readings of the next turn."""
         spans = _spans(passages, self._dim)
         self._write("passages", [len(passages)])
         self._write("checksums", [_checksum(turn, spans, passages)])
@@ -68,17 +73,22 @@ class ReadingsWriter(Closeable):
             self._parts["keys"].write(passage.keys)
 
     def save(self, path: Path, *, reader: str, turns_sha256: str) -> None:
-        """Write all of it to a file.
+        """Write all readings to a file.
+
+        Args:
+            path: Path of the file.
+            reader: Fingerprint of the reader.
+            turns_sha256: SHA-256 of the file of turns.
 
         Raises:
-            SafetensorError: it cannot be written.
+            SafetensorError: The file cannot be written.
         """
         about = _about(reader, self._dim, turns_sha256)
         tensors = {name: self._mapped(name) for name in _DTYPES}
         save_file(tensors, path, metadata={"titans": json.dumps(about)})
 
     def close(self) -> None:
-        """Delete what was collected."""
+        """Delete the temporary files."""
         self._stack.close()
 
     def _write(self, name: str, values: Any) -> None:
@@ -92,7 +102,7 @@ class ReadingsWriter(Closeable):
 
 
 class Readings:
-    """The readings of a file of turns. Nothing in them is trusted: what is not whole is read again."""
+    """The readings of a file of turns. They are not trusted: turns whose readings are damaged are read again."""
 
     def __init__(self, file: Any, dim: int) -> None:
         """Use `open`."""
@@ -100,20 +110,23 @@ class Readings:
         self._dim = dim
         self._checksums = file.get_tensor("checksums")
         self._spans = file.get_tensor("spans")
-        # The first passage of each turn, and the first key of each passage, with an end after the last.
+        # For each turn its first passage, and for each passage its first key, with an end after the last one.
         self._passages = _starts(file.get_tensor("passages"))
         self._keys = _starts(self._spans[:, 2])
 
     @classmethod
     def open(cls, path: Path, *, reader: str, dim: int, turns: int, turns_sha256: str) -> Self | None:
-        """The readings in a file; None if it is missing, damaged, of other turns or of another reader.
+        """Open a file of readings.
 
         Args:
-            path: of the file.
-            reader: fingerprint of the reader that would read the turns otherwise.
-            dim: length of its keys.
-            turns: how many turns there are.
-            turns_sha256: of the file of turns.
+            path: Path of the file.
+            reader: Fingerprint of the reader that would otherwise read the turns.
+            dim: The length of the reader's keys.
+            turns: The number of turns.
+            turns_sha256: SHA-256 of the file of turns.
+
+        Returns:
+            The readings; None if the file is missing or damaged, or belongs to other turns or to another reader.
         """
         try:
             file: Any = safe_open(path, "numpy")
@@ -124,11 +137,11 @@ class Readings:
             return None
 
     def of(self, turns: Sequence[Turn], first: int) -> dict[str, list[PassageRecord]]:
-        """What was read of turns that follow each other, by their ids; without those whose readings are not whole.
+        """The passages of consecutive turns, by id; turns whose readings are damaged are left out.
 
         Args:
-            turns: the turns.
-            first: the place of the first of them among all, from 0.
+            turns: The turns.
+            first: The place of the first turn in the file, from 0.
         """
         starts = self._passages[first : first + len(turns) + 1]
         rows = slice(int(starts[0]), int(starts[-1]))
@@ -153,7 +166,7 @@ class Readings:
         return found
 
     def _rows(self, name: str, rows: slice) -> NDArray[Any]:
-        if rows.start == rows.stop:  # of which safetensors makes an error
+        if rows.start == rows.stop:  # safetensors raises an error for an empty slice
             return np.zeros((0, *_row(name, self._dim)), _DTYPES[name])
         values: NDArray[Any] = self._file.get_slice(name)[rows]
         return values
@@ -169,7 +182,7 @@ def _row(name: str, dim: int) -> tuple[int, ...]:
 
 
 def _fits(file: Any, dim: int, turns: int) -> bool:
-    """Whether the tensors have their types and shapes, and the small ones the numbers that the large ones have rows."""
+    """Whether the tensors have the right types and shapes, and the counts agree with the numbers of rows."""
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no dict
     if slices.keys() != _DTYPES.keys():
         return False
@@ -205,19 +218,19 @@ def _checksum(turn: Turn, spans: NDArray[np.int32], passages: Sequence[PassageRe
 
 
 def _plausible(turn: Turn, passages: Sequence[PassageRecord], dim: int) -> bool:
-    """Whether the readings could be this turn's; a checksum only finds accidents."""
+    """Whether the readings can belong to the turn; a checksum detects accidents only."""
     end = 0
     for passage in passages:
         if not end <= passage.start < passage.end <= len(turn.text):
             return False
         codes = np.frombuffer(passage.keys, np.uint8).reshape(-1, dim // 2)
-        # A number is 1 to 15, and 8 is zero: a key of zeros would have no direction.
+        # A number is in 1 to 15, and 8 means zero. A key of zeros would have no direction.
         if not (codes & 0x0F).all() or not (codes & 0xF0).all() or not (codes != 0x88).any(axis=1).all():
             return False
         sums = decode_keys(passage.keys, dim).sum(axis=0)
         if not np.allclose(passage.column, sums, rtol=_NEAR, atol=_NEAR):
             return False
-        if not np.linalg.norm(passage.pooled.astype(np.float32)) <= 1 + _NEAR:  # no number is not, either
+        if not np.linalg.norm(passage.pooled.astype(np.float32)) <= 1 + _NEAR:  # also false for NaN
             return False
         end = passage.end
     return True

@@ -1,7 +1,7 @@
-"""Turns to a file and back: JSON lines, one turn each, after a line that names the format.
+"""Exported turns: a file of JSON lines, with one turn on each line after a line that names the format.
 
-The first line of version 2 says how many turns follow, so that a file that was cut off is not taken for a whole one;
-version 1 knew neither that nor a turn's `source`.
+The first line of version 2 holds the number of turns, so that a truncated file is detected. Version 1 had neither that
+number nor a turn's `source`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from titans_core.storage.records import PassageRecord
 
     class Digest(Protocol):
-        """A hash that is being made."""
+        """A hash that is being computed."""
 
         def update(self, data: bytes, /) -> None:
-            """Go on with these bytes."""
+            """Add bytes to the hash."""
 
 
 _NAME = "titans-turns"
@@ -39,11 +39,11 @@ _FIELDS = {
 }
 
 MAX_LINE_BYTES = 32_000_000
-"""The most bytes of a line: more than the longest turn has, with every character escaped."""
+"""The most bytes of a line: more than the longest turn takes with every character escaped."""
 
 
 def readings_path(path: str | Path) -> Path:
-    """Where the readings of exported turns are: `turns.jsonl.readings.safetensors` for `turns.jsonl`."""
+    """The path of the readings of exported turns: `turns.jsonl.readings.safetensors` for `turns.jsonl`."""
     path = Path(path)
     return path.with_name(f"{path.name}.readings.safetensors")
 
@@ -56,17 +56,17 @@ def write_export(
     reader: str,
     dim: int,
 ) -> None:
-    """Write turns to one file and what was read of them to another; the old files are replaced once both are on disk.
+    """Write turns to one file and their readings to another. Old files are replaced once both are on disk.
 
     Args:
-        path: of the turns; see `readings_path` for the other.
-        said: the turns, with their passages.
-        turns: how many they are.
-        reader: fingerprint of the reader.
-        dim: length of its keys.
+        path: Path of the file of turns; the readings go to `readings_path(path)`.
+        said: The turns with their passages.
+        turns: The number of turns.
+        reader: Fingerprint of the reader.
+        dim: The length of the reader's keys.
 
     Raises:
-        UnwritableError: a file cannot be written.
+        UnwritableError: A file cannot be written.
     """
     with atomic_write(path, readings_path(path)) as [lines, readings], ReadingsWriter(dim, lines.parent) as writer:
         digest = hashlib.sha256()
@@ -85,13 +85,16 @@ def write_export(
 
 
 def inspect_export(path: str | Path) -> tuple[int, str]:
-    """Look through a file that `write_export` has written.
+    """Check all of a file that `write_export` has written.
+
+    Args:
+        path: Path of the file of turns.
 
     Returns:
-        How many turns it holds, and its SHA-256.
+        The number of turns, and the SHA-256 of the file.
 
     Raises:
-        ForeignFileError: as `read_turns`.
+        ForeignFileError: As in `read_turns`.
     """
     digest = hashlib.sha256()
     turns = sum(1 for _ in read_turns(path, digest))
@@ -99,14 +102,17 @@ def inspect_export(path: str | Path) -> tuple[int, str]:
 
 
 def read_turns(path: str | Path, digest: Digest | None = None) -> Iterator[Turn]:
-    """Read a file that `write_export` has written, one turn after another.
+    """Read the turns of a file that `write_export` has written.
 
     Args:
-        path: of the file.
-        digest: takes in all bytes that are read.
+        path: Path of the file of turns.
+        digest: A hash that all bytes of the file are added to; None for no hash.
+
+    Yields:
+        The turns, in order.
 
     Raises:
-        ForeignFileError: it is not such a file, or a part of one; the message names the line.
+        ForeignFileError: The file is no export, or is truncated; the message names the line.
     """
     number, ids = 1, set[str]()
     try:
@@ -118,7 +124,7 @@ def read_turns(path: str | Path, digest: Digest | None = None) -> Iterator[Turn]
                 _add(ids, turn.id or "")
                 yield turn
             _check_total(total, len(ids))
-    # A turn's errors are values that are wrong, and deep JSON exceeds the recursion.
+    # Invalid turns raise a ValueError, and deeply nested JSON raises a RecursionError.
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ForeignFileError(f"{str(path)!r} is no export of turns: line {number}: {repr(error)[:300]}.") from error
 
@@ -131,7 +137,7 @@ def _lines(file: IO[bytes], digest: Digest | None) -> Iterator[bytes]:
 
 
 def _format(entry: Any) -> tuple[int, int | None]:
-    """The version, and how many turns follow, if it says so."""
+    """The version, and the number of turns if the line holds it."""
     if entry == {"format": _NAME, "version": 1}:
         return 1, None
     total = entry.get("turns") if isinstance(entry, dict) else None

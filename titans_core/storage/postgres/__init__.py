@@ -1,4 +1,4 @@
-"""The log on a PostgreSQL server: for several machines. Needs the extra `postgres`."""
+"""The log on a PostgreSQL server, for several machines. It needs the extra `postgres`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""The PostgreSQL schema, as numbered migrations: a database is brought up to date when it is opened.
+"""The PostgreSQL schema as numbered migrations. Opening a database runs the migrations that it does not have yet.
 
-Every table with turns in it has row-level security, also for the role that owns it: a statement sees and writes only
-the rows of the tenant whose number stands in the setting `titans.tenant`, and none without it. It guards against
-mistakes in SQL. Whoever can log in can change the setting, and superusers and roles with BYPASSRLS see all rows: open
-a memory with neither. The names of the tenants can be read by everyone who may open the database.
+Every table with rows of a tenant has row-level security, which also applies to the role that owns the table. A
+statement sees and writes only the rows of the tenant whose number is the value of the setting `titans.tenant`. Without
+this setting it sees no rows.
+
+Row-level security guards against mistakes in SQL, not against attackers: every role that can log in can change the
+setting. Superusers and roles with BYPASSRLS see all rows, so open a memory with neither. Every role that can open the
+database can read the names of the tenants.
 """
 
 from __future__ import annotations
@@ -20,16 +23,19 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 LOCKS = 0x54495441 << 32
-"""Advisory locks: this plus a tenant's number is held by its writer, this alone by who migrates or registers one."""
+"""Numbers of the advisory locks: this plus a tenant's number locks the tenant for its writer.
 
-_TENANTS_OWN = ("turns", "passages", "keys", "snapshots", "rehearsals")
+This number alone locks the database for a migration or for the registration of a tenant.
+"""
 
-# Indexed texts have the collation "C": an upgrade of the operating system may change any other one under its index.
-# Vectors have no fixed length: it is the reader's, which is known when the first log is opened.
-# Keys and weights do not shrink: EXTERNAL spares the attempt.
+_TENANT_TABLES = ("turns", "passages", "keys", "snapshots", "rehearsals")
+
+# Indexed texts have the collation "C". An upgrade of the operating system may change any other collation, which damages
+# the index. Vectors have no fixed length in the schema: the reader sets it, when the first log is opened. Keys and
+# weights cannot be compressed; EXTERNAL saves the attempt.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE SEQUENCE positions",  # never gives one twice, also after forgetting
+        "CREATE SEQUENCE positions",  # never gives a position twice, even after forgetting
         "CREATE TABLE readers (fingerprint text NOT NULL, dim bigint NOT NULL)",
         """CREATE TABLE tenants (
             number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- never given twice: to no other tenant
@@ -70,7 +76,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (tenant, number)
         )""",
         "CREATE INDEX passages_of_turn ON passages (tenant, position)",
-        # Apart from the passages, so that opening a memory does not read past them.
+        # Keys have their own table, so that opening a memory does not have to read over them.
         """CREATE TABLE keys (
             tenant bigint NOT NULL,
             passage bigint NOT NULL,
@@ -92,13 +98,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             positions text NOT NULL,  -- a JSON array
             checksum bigint NOT NULL
         )""",
-        *(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY" for table in _TENANTS_OWN),
-        *(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY" for table in _TENANTS_OWN),
-        # A setting that was local to a transaction is an empty text after it.
+        *(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY" for table in _TENANT_TABLES),
+        *(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY" for table in _TENANT_TABLES),
+        # After the transaction, a setting that was local to it is an empty text.
         *(
             f"CREATE POLICY own_rows ON {table} USING "
             "(tenant = (SELECT nullif(current_setting('titans.tenant', true), '')::bigint))"
-            for table in _TENANTS_OWN
+            for table in _TENANT_TABLES
         ),
     ),
 )
@@ -108,19 +114,20 @@ def prepare(connection: Connection[Any], url: str, *, patience: int) -> TypeInfo
     """Bring the database's schema up to date, or create it.
 
     Args:
-        connection: in autocommit mode, as it connects by default: pgvector goes where the role's search path says.
-        url: for messages.
-        patience: milliseconds to wait for another process that does the same.
+        connection: A connection in autocommit mode, with the role's own search path: pgvector is created in the
+            first schema of that path.
+        url: URL of the database, for messages.
+        patience: Milliseconds to wait for another process that migrates the database.
 
     Returns:
         The type of the vectors.
 
     Raises:
-        ForeignFileError: the schema `titans` is another program's, or of a newer version.
-        UnsupportedUrlError: the database has another encoding than UTF-8, or no pgvector.
+        ForeignFileError: The schema `titans` belongs to another program, or to a newer version of this one.
+        UnsupportedUrlError: The encoding of the database is not UTF-8, or pgvector is missing.
     """
     if connection.info.parameter_status("server_encoding") != "UTF8":
-        raise UnsupportedUrlError(f"{url!r} does not hold every text; create a database with ENCODING 'UTF8'.")
+        raise UnsupportedUrlError(f"{url!r} cannot store every text; create a database with ENCODING 'UTF8'.")
     version = stored_version(connection, url)
     if version < len(MIGRATIONS):
         with connection.transaction():
@@ -128,34 +135,39 @@ def prepare(connection: Connection[Any], url: str, *, patience: int) -> TypeInfo
                 "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)", (str(patience), LOCKS)
             )
             _migrate(connection, url)
-    return _vectors(connection, url)
+    return _vector_type(connection, url)
 
 
 def stored_version(connection: Connection[Any], url: str) -> int:
-    """The number of the last migration that was run; 0 for none.
+    """Return the number of the last migration that was run on a database; 0 for none.
+
+    Args:
+        connection: A connection to the database.
+        url: URL of the database, for messages.
 
     Raises:
-        ForeignFileError: this version does not know it.
+        ForeignFileError: This version does not know the migration.
     """
-    # The catalog itself: functions like `to_regclass` may not know yet what another process has just created.
-    if not _value(connection, "SELECT 1 FROM pg_tables WHERE schemaname = 'titans' AND tablename = 'migrations'"):
+    # Query the catalog itself: functions such as `to_regclass` may not yet see a table that another process has just
+    # created.
+    if not _fetch_value(connection, "SELECT 1 FROM pg_tables WHERE schemaname = 'titans' AND tablename = 'migrations'"):
         return 0
-    version: int = _value(connection, "SELECT coalesce(max(number), 0) FROM titans.migrations")
+    version: int = _fetch_value(connection, "SELECT coalesce(max(number), 0) FROM titans.migrations")
     if version > len(MIGRATIONS):
         raise ForeignFileError(
-            f"{url!r} was written by a newer version (schema {version}, this one knows {len(MIGRATIONS)}); "
-            "upgrade titans-core."
+            f"{url!r} was written by a newer version of titans-core (schema {version}; this version knows "
+            f"{len(MIGRATIONS)}); upgrade titans-core."
         )
     return version
 
 
 def _migrate(connection: Connection[Any], url: str) -> None:
-    # Asked again under the lock: another process may just have done it.
+    # Read the version again under the lock, because another process may have just migrated the database.
     version = stored_version(connection, url)
     if not version:
-        _begin(connection, url)
-    _vectors(connection, url)
-    schema = sql.Identifier(_vectors_schema(connection, url))
+        _create_schema(connection, url)
+    _vector_type(connection, url)
+    schema = sql.Identifier(_pgvector_schema(connection, url))
     connection.execute(sql.SQL("SET LOCAL search_path = titans, {}").format(schema))
     for number, migration in enumerate(MIGRATIONS[version:], version + 1):
         for statement in migration:
@@ -163,42 +175,42 @@ def _migrate(connection: Connection[Any], url: str) -> None:
         connection.execute("INSERT INTO migrations (number) VALUES (%s)", (number,))
 
 
-def _begin(connection: Connection[Any], url: str) -> None:
-    """An empty schema, whoever created it, and pgvector."""
-    if not _value(connection, "SELECT 1 FROM pg_namespace WHERE nspname = 'titans'"):
+def _create_schema(connection: Connection[Any], url: str) -> None:
+    """Create the schema, the table of migrations and pgvector. An empty schema that exists already is used."""
+    if not _fetch_value(connection, "SELECT 1 FROM pg_namespace WHERE nspname = 'titans'"):
         connection.execute("CREATE SCHEMA titans")
-    elif _value(connection, "SELECT count(*) FROM pg_class WHERE relnamespace = 'titans'::regnamespace"):
-        raise ForeignFileError(f"The schema `titans` of {url!r} is another program's; use a database of its own.")
+    elif _fetch_value(connection, "SELECT count(*) FROM pg_class WHERE relnamespace = 'titans'::regnamespace"):
+        raise ForeignFileError(f"The schema `titans` of {url!r} belongs to another program; use another database.")
     connection.execute(
         "CREATE TABLE titans.migrations (number bigint PRIMARY KEY, run timestamptz NOT NULL DEFAULT now())"
     )
     try:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     except (psycopg.errors.InsufficientPrivilege, psycopg.NotSupportedError, psycopg.OperationalError) as error:
-        raise _without_vectors(url) from error
+        raise _no_pgvector_error(url) from error
 
 
-def _vectors_schema(connection: Connection[Any], url: str) -> str:
+def _pgvector_schema(connection: Connection[Any], url: str) -> str:
     query = "SELECT nspname FROM pg_extension JOIN pg_namespace AS n ON n.oid = extnamespace WHERE extname = 'vector'"
-    if (schema := _value(connection, query)) is None:
-        raise _without_vectors(url)
+    if (schema := _fetch_value(connection, query)) is None:
+        raise _no_pgvector_error(url)
     return str(schema)
 
 
-def _vectors(connection: Connection[Any], url: str) -> TypeInfo:
-    found = TypeInfo.fetch(connection, sql.Identifier(_vectors_schema(connection, url), "halfvec"))
+def _vector_type(connection: Connection[Any], url: str) -> TypeInfo:
+    found = TypeInfo.fetch(connection, sql.Identifier(_pgvector_schema(connection, url), "halfvec"))
     if found is None:
-        raise _without_vectors(url)
+        raise _no_pgvector_error(url)
     return found
 
 
-def _value(connection: Connection[Any], query: str) -> Any:
+def _fetch_value(connection: Connection[Any], query: str) -> Any:
     row = connection.execute(query.encode()).fetchone()
     return row[0] if row else None
 
 
-def _without_vectors(url: str) -> UnsupportedUrlError:
+def _no_pgvector_error(url: str) -> UnsupportedUrlError:
     return UnsupportedUrlError(
-        f"{url!r} needs pgvector 0.7 or newer, and this role may not or cannot set it up. Have it installed on the "
-        "server and `CREATE EXTENSION vector` run in this database by someone who may."
+        f"{url!r} needs pgvector 0.7 or newer, and this role cannot set it up. Ask an administrator to install it on "
+        "the server, and to run `CREATE EXTENSION vector` in this database."
     )

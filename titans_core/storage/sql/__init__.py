@@ -1,4 +1,4 @@
-"""The log in SQL: what SQLite and PostgreSQL have in common."""
+"""The code that the SQLite log and the PostgreSQL log share."""
 
 from titans_core.storage.sql.log import SqlLog
 

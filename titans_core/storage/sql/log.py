@@ -1,4 +1,4 @@
-"""One tenant's log in SQL: how it changes."""
+"""The writing half of one tenant's log in SQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titans_core.errors import ReaderMismatchError
 from titans_core.storage.checksum import checksum
 from titans_core.storage.filters import microseconds
 from titans_core.storage.records import TurnRecord
-from titans_core.storage.sql.queries import PASSAGES, TURN, SqlQueries, digest
+from titans_core.storage.sql.queries import PASSAGES_PER_TURN, TURN_COLUMNS, SqlQueries, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,68 +22,74 @@ if TYPE_CHECKING:
 
 
 class SqlLog(SqlQueries):
-    """A log whose tables have the names and columns of `sqlite.schema`; parameters are written as `?`."""
+    """A log whose tables have the names and columns of `sqlite.schema`. Statements write each parameter as `?`."""
 
     def __init__(self, url: str, tenant: str, *, reader: str, dim: int) -> None:
-        """Claim the storage for a reader and register the tenant; a storage takes the keys of one reader only.
+        """Claim the storage for a reader and register the tenant.
+
+        Args:
+            url: URL or path of the storage.
+            tenant: Name of the tenant.
+            reader: Fingerprint of the reader. A storage holds the keys of one reader only.
+            dim: Length of the reader's keys.
 
         Raises:
-            ReaderMismatchError: it holds the keys of another reader.
+            ReaderMismatchError: The storage holds the keys of another reader.
         """
         self.url = url
         self.tenant = tenant
         self._number = 0
-        with self.reading():  # nothing is written for a tenant that is known: a replica that only reads will do
-            if self._claimed(reader):
-                self._number = self._registered()
+        with self.reading():  # a known tenant needs no write, so its log can be opened on a read-only replica
+            if self._is_claimed(reader):
+                self._number = self._tenant_number()
         if not self._number:
             with self.transaction():
-                if not self._claimed(reader):
+                if not self._is_claimed(reader):
                     self._rows("INSERT INTO readers (fingerprint, dim) VALUES (?, ?)", (reader, dim))
                 self._number = self._register()
 
     @abstractmethod
     def _next_position(self) -> int:
-        """A position that was never given; inside a transaction."""
+        """Return a position that was never used before. The caller is in a transaction."""
 
     def append(self, turn: Turn, passages: Sequence[PassageRecord], *, position: int | None = None) -> TurnRecord:
-        assert turn.at is not None  # noqa: S101 - `validate_turn` fills it in; for the type checker
+        assert turn.at is not None  # noqa: S101 - for the type checker: `validate_turn` has set it
         if self.head().epoch < 0:  # another process has forgotten the tenant
             self._number = self._register()
         position = position or self._next_position()
         numbered = tuple(
-            replace(passage, number=position * PASSAGES + ordinal) for ordinal, passage in enumerate(passages)
+            replace(passage, number=position * PASSAGES_PER_TURN + ordinal) for ordinal, passage in enumerate(passages)
         )
         at, stored = microseconds(turn.at), time.time_ns() // 1000
         metadata = json.dumps(dict(turn.metadata), ensure_ascii=False)
-        said = (position, turn.id, turn.text, turn.speaker, turn.session, turn.source, at, stored, metadata)
-        sums = [self._passage_sum(passage) for passage in numbered]
-        record = checksum(self._number, position, turn.speaker, turn.session, at, *sums)
+        columns = (position, turn.id, turn.text, turn.speaker, turn.session, turn.source, at, stored, metadata)
+        passage_checksums = [self._passage_checksum(passage) for passage in numbered]
+        record = checksum(self._number, position, turn.speaker, turn.session, at, *passage_checksums)
         self._rows(
             "INSERT INTO turns (tenant, position, id, text, speaker, session, source, at, stored, metadata, checksum, "
             "digest, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._number, *said, checksum(self._number, *said), digest(turn), record),
+            (self._number, *columns, checksum(self._number, *columns), digest(turn), record),
         )
-        for passage, passage_sum in zip(numbered, sums, strict=True):
-            self._append_passage(position, passage, passage_sum)
-        self._count(+1, record)
+        for passage, passage_checksum in zip(numbered, passage_checksums, strict=True):
+            self._append_passage(position, passage, passage_checksum)
+        self._add_to_totals(+1, record)
         return TurnRecord(position, turn.speaker, turn.session, at / 1e6, turn.text, numbered, record)
 
-    def _append_passage(self, position: int, passage: PassageRecord, passage_sum: int) -> None:
-        column, pooled = self._packed(passage.column), self._packed(passage.pooled)
+    def _append_passage(self, position: int, passage: PassageRecord, passage_checksum: int) -> None:
+        column, pooled = self._encode_vector(passage.column), self._encode_vector(passage.pooled)
         self._rows(
             'INSERT INTO passages (tenant, position, number, "start", "end", "column", pooled, checksum) '
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._number, position, passage.number, passage.start, passage.end, column, pooled, passage_sum),
+            (self._number, position, passage.number, passage.start, passage.end, column, pooled, passage_checksum),
         )
         self._rows(
             "INSERT INTO keys (tenant, passage, packed, checksum) VALUES (?, ?, ?, ?)",
-            (self._number, passage.number, passage.keys, self._packed_sum(passage.number, passage.keys)),
+            (self._number, passage.number, passage.keys, self._keys_checksum(passage.number, passage.keys)),
         )
 
     def delete(self, positions: Iterable[int]) -> None:
-        doomed = set(positions)
-        for position in doomed:
+        deleted = set(positions)
+        for position in deleted:
             where, values = "WHERE tenant = ? AND position = ?", (self._number, position)
             [(record,)] = self._rows(f"SELECT record FROM turns {where}", values)
             self._rows(
@@ -92,10 +98,10 @@ class SqlLog(SqlQueries):
             )
             self._rows(f"DELETE FROM passages {where}", values)
             self._rows(f"DELETE FROM turns {where}", values)
-            self._count(-1, -record)
+            self._add_to_totals(-1, -record)
         after, rehearsed = self.rehearsals()
-        self._save_rehearsals(after, [position for position in rehearsed if position not in doomed])
-        self._begin_epoch()
+        self._save_rehearsals(after, [position for position in rehearsed if position not in deleted])
+        self._start_epoch()
 
     def delete_tenant(self) -> int:
         turns = self.head().turns
@@ -105,17 +111,19 @@ class SqlLog(SqlQueries):
         return turns
 
     def set_metadata(self, position: int, metadata: Mapping[str, object]) -> None:
-        [row] = self._rows(f"SELECT {TURN} FROM turns WHERE tenant = ? AND position = ?", (self._number, position))
-        self._turn(*row)  # is right, or its new checksum would make a damaged row look so
-        changed = (*row[:-2], json.dumps(dict(metadata), ensure_ascii=False))
+        [row] = self._rows(
+            f"SELECT {TURN_COLUMNS} FROM turns WHERE tenant = ? AND position = ?", (self._number, position)
+        )
+        self._turn_from_row(*row)  # check the old row first: a new checksum would make a damaged row look intact
+        updated = (*row[:-2], json.dumps(dict(metadata), ensure_ascii=False))
         self._rows(
             "UPDATE turns SET metadata = ?, checksum = ? WHERE tenant = ? AND position = ?",
-            (changed[-1], checksum(self._number, *changed), self._number, position),
+            (updated[-1], checksum(self._number, *updated), self._number, position),
         )
 
     def rehearse(self, positions: Sequence[int]) -> None:
         self._save_rehearsals(self.head().position, sorted(positions))
-        self._begin_epoch()
+        self._start_epoch()
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         self._rows("DELETE FROM snapshots WHERE tenant = ?", (self._number,))
@@ -123,50 +131,66 @@ class SqlLog(SqlQueries):
             "INSERT INTO snapshots (tenant, position, epoch, spec, sha256, state) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 self._number, snapshot.position, snapshot.epoch, snapshot.spec,
-                self._seal(snapshot), snapshot.state,
+                self._snapshot_sha256(snapshot), snapshot.state,
             ),
         )  # fmt: skip
 
-    # ── ──
+    # ── private helpers ──
 
-    def _claimed(self, reader: str) -> bool:
-        """Whether the storage holds this reader's keys; False if it holds none yet."""
+    def _is_claimed(self, reader: str) -> bool:
+        """Return whether the storage is claimed for this reader; False if it is not claimed yet.
+
+        Raises:
+            ReaderMismatchError: The storage is claimed for another reader.
+        """
         found = self._rows("SELECT fingerprint FROM readers")
         if found and found[0][0] != reader:
             raise ReaderMismatchError(
-                f"{self.url!r} was written with the reader {found[0][0]}, not {reader}: their keys cannot be compared. "
-                "Open it with the model and quantization it was written with; or export() its turns with that "
-                "reader and import_() them into a new file with this one."
+                f"The memory {self.url!r} was written with the reader {found[0][0]}, not with {reader}. The keys of "
+                "two readers cannot be compared. Open the memory with the model and the quantization that it was "
+                "written with. Or export() its turns with the old reader, and import_() them into a new file with the "
+                "new one."
             )
         return bool(found)
 
     def _register(self) -> int:
-        """The tenant's number; a new one if it has none. Inside a transaction."""
-        if not self._registered():
+        """Return the number of the tenant; register the tenant if necessary. The caller is in a transaction."""
+        if not self._tenant_number():
             self._rows("INSERT INTO tenants (name, identity) VALUES (?, ?)", (self.tenant, checksum(self.tenant)))
-        return self._registered()
+        return self._tenant_number()
 
-    def _count(self, turns: int, change: int) -> None:
-        """Change how many turns the tenant has, and the sum of the checksums of its records and rehearsals."""
+    def _add_to_totals(self, turns: int, change: int) -> None:
+        """Add to the totals of the tenant.
+
+        Args:
+            turns: Change of the number of turns.
+            change: Change of the sum of the checksums of records and rehearsals.
+        """
         self._rows(
             "UPDATE tenants SET turns = turns + ?, checksum = checksum + ? WHERE number = ?",
             (turns, change, self._number),
         )
 
-    def _begin_epoch(self) -> None:
-        """From here on all weights are rebuilt, in every process."""
+    def _start_epoch(self) -> None:
+        """Start a new epoch: every process rebuilds the weights."""
         self._rows("DELETE FROM snapshots WHERE tenant = ?", (self._number,))
         self._rows("UPDATE tenants SET epoch = epoch + 1 WHERE number = ?", (self._number,))
 
     def _save_rehearsals(self, after: int, positions: Sequence[int]) -> None:
+        """Replace the list of rehearsed turns.
+
+        Args:
+            after: Position of the last turn in the log when they were chosen.
+            positions: Positions of the rehearsed turns, in order.
+        """
         old = self._rows("SELECT checksum FROM rehearsals WHERE tenant = ?", (self._number,))
         self._rows("DELETE FROM rehearsals WHERE tenant = ?", (self._number,))
-        self._count(0, -sum(found for (found,) in old))
+        self._add_to_totals(0, -sum(old_checksum for (old_checksum,) in old))
         if positions:
-            listed = json.dumps(list(positions))
-            total = checksum(self._number, after, listed)
+            encoded = json.dumps(list(positions))
+            list_checksum = checksum(self._number, after, encoded)
             self._rows(
                 'INSERT INTO rehearsals (tenant, "after", positions, checksum) VALUES (?, ?, ?, ?)',
-                (self._number, after, listed, total),
+                (self._number, after, encoded, list_checksum),
             )
-            self._count(0, total)
+            self._add_to_totals(0, list_checksum)

@@ -1,4 +1,4 @@
-"""What a log in SQL holds: its tables, asked and checked."""
+"""Queries over the tables of a log in SQL. Every row is checked against its checksum."""
 
 from __future__ import annotations
 
@@ -26,49 +26,61 @@ if TYPE_CHECKING:
 
     from titans_core.storage.filters import Filters
 
-# A passage's number is its turn's position times this, plus its place in the turn: numbers ascend along the log,
-# also when a turn is updated in its place.
-PASSAGES = 1 << 20
+PASSAGES_PER_TURN = 1 << 20
+"""The number of a passage is the position of its turn times this, plus the index of the passage in the turn.
 
-TURN = "position, id, text, speaker, session, source, at, stored, metadata, turns.checksum"
+So the numbers ascend in the order of the log, even after a turn was updated and kept its position.
+"""
+
+TURN_COLUMNS = "position, id, text, speaker, session, source, at, stored, metadata, turns.checksum"
+"""Columns of one turn, in the order that `_turn_from_row` takes."""
+
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class SqlQueries(TurnLog):
-    """The half of a log that only reads; every row that it gives back is the one that was written.
+    """The read-only half of a log. It returns a row only if the row is exactly what was written.
 
     Attributes:
-        url: of the storage.
-        tenant: whose rows.
+        url: URL or path of the storage.
+        tenant: Name of the tenant. Only the rows of this tenant are visible.
     """
 
     _number: int
-    """Of the tenant; 0 while it has none."""
+    """Number of the tenant in the storage; 0 while the tenant is not registered."""
 
-    # ── what the dialects differ in ──
+    # ── differences between the SQL dialects ──
 
     @abstractmethod
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
-        """Run one statement and return its rows."""
+        """Run one statement and return all of its rows."""
 
     @abstractmethod
     def _stream(self, sql: str, values: Sequence[object]) -> Iterator[Any]:
-        """Run a query whose rows may be more than fit into memory."""
+        """Run a query whose result may not fit into memory, and yield its rows."""
 
     @abstractmethod
-    def _among(self, column: str, texts: Collection[str]) -> tuple[str, list[object]]:
-        """A condition for a column that holds one of these texts, and its parameters."""
+    def _text_condition(self, column: str, texts: Collection[str]) -> tuple[str, list[object]]:
+        """Return a condition that is true if the column equals one of the texts, and its parameters."""
 
     @abstractmethod
-    def _holds(self, key: str, value: object) -> tuple[str, list[object]]:
-        """A condition for metadata that hold this value under this key, and its parameters."""
+    def _metadata_condition(self, key: str, value: object) -> tuple[str, list[object]]:
+        """Return a condition that is true if the metadata has this value under this key, and its parameters."""
 
-    def _packed(self, vector: NDArray[np.float16]) -> object:
-        """A vector as the database takes it."""
+    def _encode_vector(self, vector: NDArray[np.float16]) -> object:
+        """Convert a vector into the type that the database stores."""
         return vector.tobytes()
 
-    def _unpacked(self, value: Any) -> NDArray[np.float16]:
-        """A vector as the database gives it back; anything at all, if the row is damaged."""
+    def _decode_vector(self, value: Any) -> NDArray[np.float16]:
+        """Convert a value from the database back into a vector.
+
+        Args:
+            value: The stored value. It can have any type if the row is damaged.
+
+        Raises:
+            TypeError: The value is not a vector.
+            ValueError: The value has a length that no vector has.
+        """
         return np.frombuffer(value, np.float16)
 
     # ── turns ──
@@ -81,14 +93,15 @@ class SqlQueries(TurnLog):
         )
         if not rows:  # another process has forgotten the tenant
             return Head(epoch=-1, position=0, turns=0, checksum=0)
-        [(epoch, position, turns, total, rehearsed)] = rows
-        numbers = (epoch, total, rehearsed or 0)
-        if not all(isinstance(number, int) for number in numbers) or epoch < 0:  # a damaged row may hold anything
-            raise self._damaged("the number of turns")
-        return Head(epoch, position or 0, turns, total - (rehearsed or 0))
+        [(epoch, position, turns, tenant_checksum, rehearsals_checksum)] = rows
+        numbers = (epoch, tenant_checksum, rehearsals_checksum or 0)
+        # A damaged row can contain values of any type.
+        if not all(isinstance(number, int) for number in numbers) or epoch < 0:
+            raise self._damage_error("the number of turns")
+        return Head(epoch, position or 0, turns, tenant_checksum - (rehearsals_checksum or 0))
 
     def find(self, id: str) -> Turn | None:  # noqa: A002 - the name that callers use
-        found = self._located(id)
+        found = self._find_with_position(id)
         return found[1] if found else None
 
     def find_duplicate(self, turn: Turn) -> str | None:
@@ -99,66 +112,69 @@ class SqlQueries(TurnLog):
         return found[0][0] if found else None
 
     def select(self, filters: Filters) -> list[Turn]:
-        return self._turns(*self._conditions(filters))
+        return self._select_turns(*self._conditions(filters))
 
     def positions(self, filters: Filters) -> list[int]:
         sql, values = self._conditions(filters)
         query = f"SELECT position FROM turns WHERE tenant = ? {sql} ORDER BY position"
         return [position for (position,) in self._rows(query, [self._number, *values])]
 
-    def position_of(self, id: str) -> int | None:  # noqa: A002 - as above
-        found = self._located(id)
+    def position_of(self, id: str) -> int | None:  # noqa: A002 - the name that callers use
+        found = self._find_with_position(id)
         return found[0] if found else None
 
     def turn_at(self, position: int) -> Turn:
-        [turn] = self._turns("AND position = ?", [position])
+        [turn] = self._select_turns("AND position = ?", [position])
         return turn
 
     def records(self, *, after: int, keys: bool) -> Iterator[TurnRecord]:
-        packed, join = "NULL, NULL", ""
+        key_columns, join = "NULL, NULL", ""
         if keys:
-            packed = "packed, keys.checksum"
+            key_columns = "packed, keys.checksum"
             join = "LEFT JOIN keys ON keys.tenant = turns.tenant AND passage = number"
         rows = self._stream(
-            f'SELECT {TURN}, record, number, "start", "end", "column", pooled, passages.checksum, {packed} '
-            f"FROM turns LEFT JOIN passages USING (tenant, position) {join} "
+            f'SELECT {TURN_COLUMNS}, record, number, "start", "end", "column", pooled, passages.checksum, '
+            f"{key_columns} FROM turns LEFT JOIN passages USING (tenant, position) {join} "
             "WHERE turns.tenant = ? AND position > ? ORDER BY position, number",
             (self._number, after),
         )
-        for (*said, total, record), group in groupby(rows, key=lambda row: row[:11]):
-            position, _, text, speaker, session, _, at, *_ = said
-            parts = [row[11:] for row in group]
-            sums = [part[5] for part in parts]
-            whole = total == checksum(self._number, *said)
-            whole = whole and record == checksum(self._number, position, speaker, session, at, *sums)
-            if not whole or (keys and any(part[-1] is None for part in parts)):
-                raise self._damaged(f"turn {position}")
-            passages = tuple([self._passage(*part) for part in parts])
+        for (*columns, turn_checksum, record), group in groupby(rows, key=lambda row: row[:11]):
+            position, _, text, speaker, session, _, at, *_ = columns
+            passage_rows = [row[11:] for row in group]
+            passage_checksums = [row[5] for row in passage_rows]
+            intact = turn_checksum == checksum(self._number, *columns)
+            intact = intact and record == checksum(self._number, position, speaker, session, at, *passage_checksums)
+            if not intact or (keys and any(row[-1] is None for row in passage_rows)):
+                raise self._damage_error(f"turn {position}")
+            passages = tuple([self._passage_from_row(*row) for row in passage_rows])
             yield TurnRecord(position, speaker, session, at / 1e6, text, passages, record)
 
     def keys(self, numbers: Sequence[int]) -> list[bytes]:
         rows = self._rows(
-            f"SELECT passage, packed, checksum FROM keys WHERE tenant = ? AND passage IN ({_listed(numbers)})",
+            f"SELECT passage, packed, checksum FROM keys WHERE tenant = ? AND passage IN ({_sql_list(numbers)})",
             (self._number,),
         )
         packed = {}
-        for number, keys, found in rows:
-            if found != self._packed_sum(number, keys):
-                raise self._damaged(f"passage {number}")
+        for number, keys, keys_checksum in rows:
+            if keys_checksum != self._keys_checksum(number, keys):
+                raise self._damage_error(f"passage {number}")
             packed[number] = keys
-        return self._each(packed, numbers)
+        return self._in_order(packed, numbers)
 
     def texts(self, numbers: Sequence[int]) -> list[str]:
-        # The whole turn is read, and cut here: SQL's `substr` ends a text at NUL, and its checksum is over all of it.
-        which = f"tenant = ? AND number IN ({_listed(numbers)})"
-        rows = self._rows(f'SELECT number, "start", "end" FROM passages WHERE {which}', (self._number,))
-        positions = {number // PASSAGES for number, _, _ in rows}
-        turns = self._turns(f"AND position IN ({_listed(positions)})", [])
+        # Read whole turns and cut the passages out here: SQL's `substr` ends a text at a NUL character, and the
+        # checksum covers the whole text.
+        condition = f"tenant = ? AND number IN ({_sql_list(numbers)})"
+        rows = self._rows(f'SELECT number, "start", "end" FROM passages WHERE {condition}', (self._number,))
+        positions = {number // PASSAGES_PER_TURN for number, _, _ in rows}
+        turns = self._select_turns(f"AND position IN ({_sql_list(positions)})", [])
         whole = dict(zip(sorted(positions), (turn.text for turn in turns), strict=False))
         texts = {
-            number: whole[number // PASSAGES][start:end] for number, start, end in rows if number // PASSAGES in whole
+            number: whole[number // PASSAGES_PER_TURN][start:end]
+            for number, start, end in rows
+            if number // PASSAGES_PER_TURN in whole
         }
-        return self._each(texts, numbers)
+        return self._in_order(texts, numbers)
 
     def written_by(self, source: str, *, since: float) -> int:
         [(count,)] = self._rows(
@@ -173,9 +189,9 @@ class SqlQueries(TurnLog):
         found = self._rows('SELECT "after", positions, checksum FROM rehearsals WHERE tenant = ?', (self._number,))
         if not found:
             return 0, []
-        [(after, positions, total)] = found
-        if total != checksum(self._number, after, positions):
-            raise self._damaged("the list of rehearsed turns")
+        [(after, positions, list_checksum)] = found
+        if list_checksum != checksum(self._number, after, positions):
+            raise self._damage_error("the list of rehearsed turns")
         return after, json.loads(positions)
 
     def load_snapshot(self) -> Snapshot | None:
@@ -186,106 +202,114 @@ class SqlQueries(TurnLog):
             return None
         [(*saved, sha256)] = found
         snapshot = Snapshot(*saved)
-        return snapshot if self._seal(snapshot) == sha256 else None
+        return snapshot if self._snapshot_sha256(snapshot) == sha256 else None
 
-    # ── ──
+    # ── private helpers ──
 
-    def _registered(self) -> int:
-        """The tenant's number; 0 if it has none."""
+    def _tenant_number(self) -> int:
+        """Return the number of the tenant; 0 if the tenant is not registered."""
         for number, name, identity in self._rows(
             "SELECT number, name, identity FROM tenants WHERE name = ?", (self.tenant,)
         ):
             if identity != checksum(name):
-                raise self._damaged("the name")
+                raise self._damage_error("the stored name")
             return int(number)
         return 0
 
     def _conditions(self, filters: Filters) -> tuple[str, list[object]]:
-        """The filters as SQL over the table `turns`, each after an AND, and their parameters."""
+        """Return the filters as SQL conditions on the table `turns`, each after an AND, and their parameters."""
         parts: list[tuple[str, list[object]]] = []
         parts += [
-            (f"{column} = ?", [wanted])
+            (f"{column} = ?", [value])
             for column in ("speaker", "session", "source")
-            if (wanted := getattr(filters, column)) is not None
+            if (value := getattr(filters, column)) is not None
         ]
         if filters.since is not None:
             parts.append(("at >= ?", [microseconds(filters.since)]))
         if filters.until is not None:
             parts.append(("at < ?", [microseconds(filters.until)]))
-        parts += [self._holds(key, value) for key, value in (filters.where or {}).items()]
+        parts += [self._metadata_condition(key, value) for key, value in (filters.where or {}).items()]
         if filters.ids is not None:
-            parts.append(self._among("id", filters.ids))
+            parts.append(self._text_condition("id", filters.ids))
         if filters.except_texts is not None:
-            condition, values = self._among("text", filters.except_texts)
+            condition, values = self._text_condition("text", filters.except_texts)
             parts.append((f"NOT {condition}", values))
         return " ".join(f"AND {sql}" for sql, _ in parts), [value for _, values in parts for value in values]
 
-    def _turns(self, sql: str, values: Sequence[object]) -> list[Turn]:
-        query = f"SELECT {TURN} FROM turns WHERE tenant = ? {sql} ORDER BY position"
-        return [self._turn(*row) for row in self._rows(query, [self._number, *values])]
+    def _select_turns(self, conditions: str, values: Sequence[object]) -> list[Turn]:
+        query = f"SELECT {TURN_COLUMNS} FROM turns WHERE tenant = ? {conditions} ORDER BY position"
+        return [self._turn_from_row(*row) for row in self._rows(query, [self._number, *values])]
 
-    def _located(self, id: str) -> tuple[int, Turn] | None:  # noqa: A002 - as above
+    def _find_with_position(self, id: str) -> tuple[int, Turn] | None:  # noqa: A002 - the name that callers use
+        """Return the position of a turn and the turn; None if no turn has this id."""
         try:
-            rows = self._rows(f"SELECT {TURN} FROM turns WHERE tenant = ? AND id = ?", (self._number, id))
-        except UnicodeEncodeError:  # a lone surrogate: nothing is stored with one
+            rows = self._rows(f"SELECT {TURN_COLUMNS} FROM turns WHERE tenant = ? AND id = ?", (self._number, id))
+        except UnicodeEncodeError:  # the id has a lone surrogate, and no stored id has one
             return None
         for row in rows:
-            if (turn := self._turn(*row)).id != id:  # an index that is damaged leads to another row
-                raise self._damaged(f"turn {row[0]}")
+            if (turn := self._turn_from_row(*row)).id != id:  # a damaged index can lead to the wrong row
+                raise self._damage_error(f"turn {row[0]}")
             return row[0], turn
         return None
 
-    def _turn(self, *row: Any) -> Turn:
-        *said, found = row
-        if found != checksum(self._number, *said):
-            raise self._damaged(f"turn {said[0]}")
-        _, id, text, speaker, session, source, at, _, metadata = said  # noqa: A001 - the field's name
-        time_said = _EPOCH + timedelta(microseconds=at)
-        return Turn(text, speaker, time_said, session, json.loads(metadata), id, source)
+    def _turn_from_row(self, *row: Any) -> Turn:
+        """Make a turn from the columns `TURN_COLUMNS`, and check it against its checksum."""
+        *columns, turn_checksum = row
+        if turn_checksum != checksum(self._number, *columns):
+            raise self._damage_error(f"turn {columns[0]}")
+        _, id, text, speaker, session, source, at, _, metadata = columns  # noqa: A001 - the field's name
+        spoken_at = _EPOCH + timedelta(microseconds=at)
+        return Turn(text, speaker, spoken_at, session, json.loads(metadata), id, source)
 
-    def _passage(self, *row: Any) -> PassageRecord:
-        number, start, end, column, pooled, found, packed, packed_sum = row
+    def _passage_from_row(self, *row: Any) -> PassageRecord:
+        """Make a passage from one row of `records`, and check it against its checksums."""
+        number, start, end, column, pooled, passage_checksum, packed, keys_checksum = row
         try:
-            column, pooled = self._unpacked(column), self._unpacked(pooled)
-        except (TypeError, ValueError) as error:  # a damaged row may hold anything
-            raise self._damaged(f"passage {number}") from error
+            column, pooled = self._decode_vector(column), self._decode_vector(pooled)
+        except (TypeError, ValueError) as error:  # a damaged row can hold any value
+            raise self._damage_error(f"passage {number}") from error
         passage = PassageRecord(number, start, end, column, pooled, packed or b"")
-        right = found == self._passage_sum(passage) and packed_sum in (None, self._packed_sum(number, packed))
-        if not right or (packed is None) != (packed_sum is None):
-            raise self._damaged(f"passage {number}")
+        intact = passage_checksum == self._passage_checksum(passage)
+        intact = intact and keys_checksum in (None, self._keys_checksum(number, packed))
+        if not intact or (packed is None) != (keys_checksum is None):
+            raise self._damage_error(f"passage {number}")
         return passage
 
-    def _seal(self, snapshot: Snapshot) -> bytes:
-        """SHA-256 of saved weights, and of whose and of when they are: another tenant's are no good ones."""
-        whose = repr((self._number, snapshot.position, snapshot.epoch, snapshot.spec))
-        return hashlib.sha256(whose.encode() + snapshot.state).digest()
+    def _snapshot_sha256(self, snapshot: Snapshot) -> bytes:
+        """Return the SHA-256 of a snapshot and its tenant, so that another tenant's snapshot fails the check."""
+        origin = repr((self._number, snapshot.position, snapshot.epoch, snapshot.spec))
+        return hashlib.sha256(origin.encode() + snapshot.state).digest()
 
-    def _packed_sum(self, number: int, packed: bytes) -> int:
+    def _keys_checksum(self, number: int, packed: bytes) -> int:
         return checksum(self._number, number, packed)
 
-    def _passage_sum(self, passage: PassageRecord) -> int:
+    def _passage_checksum(self, passage: PassageRecord) -> int:
         column, pooled = passage.column.tobytes(), passage.pooled.tobytes()
         return checksum(self._number, passage.number, passage.start, passage.end, column, pooled)
 
-    def _each(self, found: Mapping[int, Any], numbers: Sequence[int]) -> list[Any]:
+    def _in_order(self, found: Mapping[int, Any], numbers: Sequence[int]) -> list[Any]:
+        """Return the values in the order of the passage numbers. A missing passage is damage."""
         missing = [number for number in numbers if number not in found]
         if missing:
-            raise self._damaged(f"passage {missing[0]}")
+            raise self._damage_error(f"passage {missing[0]}")
         return [found[number] for number in numbers]
 
-    def _damaged(self, what: str) -> CorruptMemoryError:
+    def _damage_error(self, what: str) -> CorruptMemoryError:
         return CorruptMemoryError(
-            f"{self.url!r} is damaged: {what} of {self.tenant!r} is not what was written. Restore a backup, or keep "
-            "what is whole with `titans repair`."
+            f"The memory {self.url!r} is damaged: {what} of the tenant {self.tenant!r} is not what was written. "
+            "Restore a backup, or save the turns that are intact with `titans repair`."
         )
 
 
-def _listed(numbers: Iterable[int]) -> str:
-    return ",".join(map(str, sorted(numbers))) or "NULL"  # an empty list is no SQL
+def _sql_list(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(numbers))) or "NULL"  # SQL does not allow an empty list
 
 
 def digest(turn: Turn) -> bytes:
-    """Of speaker and text, to find duplicates; an accent is the same however it is encoded."""
-    # A speaker may hold any character, so that its length, not a separator, keeps the two apart.
+    """Return a digest of speaker and text, to find duplicates.
+
+    Composed and decomposed accents give the same digest.
+    """
+    # A speaker can contain any character. So the length of the speaker, not a separator, keeps the two texts apart.
     speaker, text = (unicodedata.normalize("NFC", part) for part in (turn.speaker or "", turn.text))
     return hashlib.sha256(f"{len(speaker)}:{speaker}{text}".encode()).digest()[:16]

@@ -1,4 +1,4 @@
-"""The log in a SQLite file: for one machine, any number of processes."""
+"""The log in a SQLite file, for any number of processes on one machine."""
 
 from titans_core.storage.sqlite.database import IN_MEMORY
 from titans_core.storage.sqlite.log import SqliteLog, stored_tenants

@@ -1,4 +1,4 @@
-"""One SQLite file: opened, migrated, and its errors translated."""
+"""SQLite files: opening, migration, transactions, and translation of errors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Statements(Protocol):
-        """What runs statements: `sqlite3.Connection`, or our `Connection`."""
+        """An object that runs statements: `sqlite3.Connection`, or our own `Connection`."""
 
         @property
         def in_transaction(self) -> bool:
-            """Whether a transaction was begun and has not ended."""
+            """Whether a transaction is open."""
 
         def execute(self, sql: str, /) -> sqlite3.Cursor:
             """Run one statement."""
@@ -37,18 +37,23 @@ if TYPE_CHECKING:
 
 IN_MEMORY = ":memory:"
 BUSY_SECONDS = 5.0
+"""Seconds that a write waits for other writers before it fails."""
 
-HURRY_SECONDS = 2.0
-"""Who has waited for as long as this to write does nothing else meanwhile."""
+MEANWHILE_SECONDS = 2.0
+"""Seconds of waiting during which a writer may do other work; after them it only waits, to be next."""
 
 
 def open_database(url: str | Path) -> sqlite3.Connection:
-    """Open or create a memory's file and bring its schema up to date.
+    """Open or create a memory's file, and bring its schema up to date.
 
-    The connection is in autocommit mode: transactions are begun by hand, see `transaction`.
+    Args:
+        url: The path of the file, or ":memory:".
+
+    Returns:
+        A connection in autocommit mode; transactions are begun with `transaction`.
 
     Raises:
-        StorageError: the subclass says what is wrong with the path or the file.
+        StorageError: The file cannot be used; the subclass says why.
     """
     url = str(url)
     if url != IN_MEMORY and not Path(url).absolute().parent.is_dir():
@@ -70,22 +75,22 @@ def transaction(
     *,
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[None]:
-    """All or nothing: commits at the end, rolls back on any exception.
+    """Run the block in a transaction: commit at the end, roll back on any exception.
 
     Args:
-        connection: in autocommit mode.
-        kind: "IMMEDIATE" to write, "DEFERRED" to read from one moment's state.
-        meanwhile: called again and again while another process writes.
+        connection: A connection in autocommit mode.
+        kind: "IMMEDIATE" for a transaction that writes, "DEFERRED" for reads that all see the same state.
+        meanwhile: Called repeatedly while the transaction waits for another writer.
     """
     if kind == "IMMEDIATE":
-        _wait_to_write(connection, meanwhile)
+        _begin_immediate(connection, meanwhile)
     else:
         connection.execute(f"BEGIN {kind}")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # SQLite has rolled back by itself after some errors (a full disk); a second one would be an error.
+        # After some errors, such as a full disk, SQLite has already rolled back. A second rollback would be an error.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -93,32 +98,46 @@ def transaction(
 
 @contextmanager
 def translated_errors(url: str) -> Iterator[None]:
-    """Turn sqlite3's errors into ours."""
+    """Translate sqlite3's errors into subclasses of `StorageError`.
+
+    Args:
+        url: The path of the file, for messages.
+    """
     try:
         yield
     except sqlite3.Error as error:
         raise _translate(error, url) from error
-    # A damaged length asks for more than there is, and an error may quote what is no text.
+    # A damaged length can request more memory than there is, and SQLite's error message can contain bytes that are no
+    # valid text.
     except (MemoryError, UnicodeDecodeError) as error:
         raise CorruptMemoryError(f"The memory {url!r} is damaged; restore it from a backup.") from error
 
 
-def _wait_to_write(connection: Statements, meanwhile: Callable[[], object] | None = None) -> None:
+def _begin_immediate(connection: Statements, meanwhile: Callable[[], object] | None = None) -> None:
     """Begin a transaction as the only writer.
 
-    SQLite itself asks again after ever longer pauses, up to 100 ms: among many writers, one that has waited for long
-    then comes last again and again. Here it asks the more often the longer it has waited, so that it comes first.
+    SQLite's own busy handler retries after longer and longer pauses, up to 100 ms. So among many writers, the one that
+    has waited longest loses again and again. Here the pauses get shorter with the time waited, so that it comes first.
     """
-    begun = time.monotonic()
-    while not _begun_to_write(connection, last=time.monotonic() - begun > BUSY_SECONDS):
-        waited = time.monotonic() - begun
-        if meanwhile is not None and waited < HURRY_SECONDS:
+    start = time.monotonic()
+    while not _try_begin_immediate(connection, last=time.monotonic() - start > BUSY_SECONDS):
+        waited = time.monotonic() - start
+        if meanwhile is not None and waited < MEANWHILE_SECONDS:
             meanwhile()
-        time.sleep(random.uniform(0, 0.02) / (1 + 50 * waited))  # noqa: S311 - to be out of step
+        # A random pause, so that waiting writers do not retry at the same moments.
+        time.sleep(random.uniform(0, 0.02) / (1 + 50 * waited))  # noqa: S311 - no cryptography
 
 
-def _begun_to_write(connection: Statements, *, last: bool) -> bool:
-    """Whether a transaction was begun; another writer is an error at the last attempt only."""
+def _try_begin_immediate(connection: Statements, *, last: bool) -> bool:
+    """Try to begin a transaction as the only writer.
+
+    Args:
+        connection: A connection in autocommit mode.
+        last: Whether this is the last attempt. Only then another writer is an error.
+
+    Returns:
+        Whether the transaction was begun.
+    """
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -132,22 +151,22 @@ def _begun_to_write(connection: Statements, *, last: bool) -> bool:
 
 
 def _prepare(connection: sqlite3.Connection, url: str) -> None:
-    # Asked before the first pragma that writes: a foreign file must not be changed. The tables first, as another
-    # process may be making them: the id comes with them.
+    # Both queries run before the first pragma that writes, because a foreign file must not be changed. The tables are
+    # counted before the id is read, because another process may be creating the file: it commits both together.
     [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     [application_id] = connection.execute("PRAGMA application_id").fetchone()
     if tables and application_id != APPLICATION_ID:
-        raise ForeignFileError(f"{url!r} is another program's SQLite file; give the memory a path of its own.")
+        raise ForeignFileError(f"{url!r} is the SQLite file of another program; give the memory a path of its own.")
     connection.execute("PRAGMA journal_mode = WAL")
-    # FULL: an acknowledged turn survives the loss of power too, not only that of the process.
+    # FULL: an acknowledged turn survives a loss of power, not only the death of the process.
     connection.execute("PRAGMA synchronous = FULL")
-    # What is forgotten is overwritten in the file, not only unlinked.
+    # Deleted content is overwritten in the file, not only unlinked.
     connection.execute("PRAGMA secure_delete = ON")
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise ForeignFileError(
-            f"{url!r} was written by a newer version (schema {version}, this one knows {len(MIGRATIONS)}); "
-            "upgrade titans-core."
+            f"{url!r} was written by a newer version of titans-core (schema {version}; this version knows "
+            f"{len(MIGRATIONS)}); upgrade titans-core."
         )
     if version < len(MIGRATIONS):
         _migrate(connection)
@@ -155,10 +174,11 @@ def _prepare(connection: sqlite3.Connection, url: str) -> None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     connection.create_function("checksum", -1, checksum, deterministic=True)
-    # Tables are replaced: that must not delete the rows that refer to them. No pragma of a transaction.
+    # Migrations replace tables, and this must not delete the rows that refer to them. SQLite ignores this pragma inside
+    # a transaction, so it comes before.
     connection.execute("PRAGMA foreign_keys = OFF")
     with transaction(connection):
-        # Read again under the lock: another process may just have done it.
+        # Read the version again under the lock, because another process may have just migrated the file.
         [version] = connection.execute("PRAGMA user_version").fetchone()
         for migration in MIGRATIONS[version:]:
             for step in migration:
@@ -168,16 +188,19 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def _translate(error: sqlite3.Error, url: str) -> StorageError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary code
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # primary result code
     if code == sqlite3.SQLITE_NOTADB:
         return ForeignFileError(f"{url!r} is not a SQLite file; give the memory a path of its own.")
-    # A schema that cannot be understood, or a value that is too big or no text, is damage too: our own SQL is not.
+    # SQLITE_ERROR (an unreadable schema, a value that is no text) and SQLITE_TOOBIG (an impossible size) also mean
+    # damage, because the SQL of this package is correct.
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG):
         return CorruptMemoryError(f"The memory {url!r} is damaged ({error}); restore it from a backup.")
     if code == sqlite3.SQLITE_FULL:
-        return StorageFullError(f"The disk is full: nothing of this call was written to {url!r}. Free some space.")
+        return StorageFullError(f"The disk is full, and this call wrote nothing to {url!r}. Free some space.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StorageBusyError(f"Another process has held {url!r} for more than {BUSY_SECONDS:g} s; repeat the call.")
+        return StorageBusyError(
+            f"Another process has locked {url!r} for more than {BUSY_SECONDS:g} s; repeat the call."
+        )
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
         return UnwritableError(f"{url!r} cannot be written ({error}); check the path, its permissions and the disk.")
-    return StorageError(f"The memory {url!r} could not be used: {error}.")
+    return StorageError(f"The memory {url!r} cannot be used: {error}.")

@@ -1,4 +1,4 @@
-"""What can still be read of a damaged file, and copies of a whole one."""
+"""Reading what is left of a damaged file, and copying an intact one."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
     from titans_core.storage.inspection import InspectedTurn
     from titans_core.storage.records import Head
 
-_STEP = 1024
-"""Pages that a backup copies at a time: 4 MB."""
+_BACKUP_PAGES = 1024
+"""Pages that a backup copies in one step; they have 4 MB."""
 
 _SCANS = ("NOT INDEXED", "INDEXED BY turns_in_order")
+"""Two ways to read the table `turns`: one may still work where the other meets damage."""
 
 
 class SalvagedLog(Closeable):
-    """A tenant's part of a damaged file, to be read only.
+    """A tenant's part of a damaged file, for reading only.
 
-    It opens as long as the file has a readable schema, and finds every turn that any index or the table still leads
-    to.
+    It can be opened as long as the file has a readable schema. It finds every turn that can still be reached through
+    the table or through any index.
 
     Attributes:
-        tenant: Whose turns these are.
+        tenant: The tenant's name.
     """
 
     def __init__(self, url: str | Path, tenant: str, number: int) -> None:
@@ -46,7 +47,7 @@ class SalvagedLog(Closeable):
             number: The tenant's number in the file.
 
         Raises:
-            StorageError: Nothing at all can be read of it.
+            StorageError: Nothing in the file can be read.
         """
         self.tenant = tenant
         self._number = number
@@ -54,22 +55,22 @@ class SalvagedLog(Closeable):
         self._connection = Connection(url)
 
     def positions(self) -> list[int]:
-        """The positions of all turns that can be found, in order."""
+        """Return the positions of all turns that can be found, in order."""
         found: set[int] = set()
         for scan in _SCANS:
-            for direction in ("ASC", "DESC"):  # damage in the middle hides what is behind it
-                query = f"SELECT position FROM turns {scan} WHERE tenant = ? ORDER BY position {direction}"  # noqa: S608 - our own words
+            for direction in ("ASC", "DESC"):  # damage hides all rows behind it, so read from both ends
+                query = f"SELECT position FROM turns {scan} WHERE tenant = ? ORDER BY position {direction}"  # noqa: S608 - only constants
                 with suppress(CorruptMemoryError), self._connection.in_use(), translated_errors(self._connection.url):
                     for (position,) in self._connection.execute(query, (self._number,)):
                         found.add(position)
         return sorted(found)
 
     def turns(self) -> Iterator[InspectedTurn]:
-        """All turns that can be found, in order, as far as they are intact."""
+        """Yield all turns that can be found, in order, with what is intact of each."""
         return inspect_turns(self._log, self.positions())
 
     def head(self) -> Head:
-        """The tenant's entry.
+        """Return the tenant's entry in the list of tenants.
 
         Raises:
             CorruptMemoryError: The entry or the list of rehearsed turns is damaged.
@@ -78,7 +79,7 @@ class SalvagedLog(Closeable):
         return self._log.head()
 
     def lookups_are_intact(self) -> bool:
-        """Whether every turn is found by its id, digest and source."""
+        """Return whether every turn can be found by its id, its digest and its source."""
         try:
             self._log.check_lookups()
         except CorruptMemoryError:
@@ -86,7 +87,7 @@ class SalvagedLog(Closeable):
         return True
 
     def reader(self) -> str:
-        """Fingerprint of the reader that the file was written with; empty if it cannot be read."""
+        """Return the fingerprint of the reader that the file was written with; empty if it cannot be read."""
         with suppress(CorruptMemoryError), self._connection.in_use(), translated_errors(self._connection.url):
             for (fingerprint,) in self._connection.execute("SELECT fingerprint FROM readers"):
                 return str(fingerprint)
@@ -99,16 +100,22 @@ class SalvagedLog(Closeable):
 
 
 def salvaged_tenants(url: str | Path) -> dict[int, str]:
-    """The tenants of a file by their numbers; one whose name is damaged is called "recovered-" and its number.
+    """Find the tenants of a damaged file.
+
+    Args:
+        url: The path of the file.
+
+    Returns:
+        The names by number. A tenant whose name is damaged is called "recovered-" and its number.
 
     Raises:
-        StorageError: nothing at all can be read of it.
+        StorageError: Nothing in the file can be read.
     """
     names = {}
     with closing(Connection(url)) as connection, connection.in_use():
         for scan in _SCANS:
             with suppress(sqlite3.DatabaseError):
-                for (number,) in connection.execute(f"SELECT DISTINCT tenant FROM turns {scan}"):  # noqa: S608 - our own words
+                for (number,) in connection.execute(f"SELECT DISTINCT tenant FROM turns {scan}"):  # noqa: S608 - only constants
                     names[number] = f"recovered-{number}"
         with suppress(sqlite3.DatabaseError):
             rows = connection.execute("SELECT number, name, identity FROM tenants").fetchall()
@@ -117,7 +124,14 @@ def salvaged_tenants(url: str | Path) -> dict[int, str]:
 
 
 def page_faults(url: str | Path) -> list[str]:
-    """What SQLite's own check of a file's pages and indexes finds."""
+    """Return the faults that SQLite's own check of pages and indexes finds, one message for each.
+
+    Args:
+        url: The path of the file.
+
+    Raises:
+        StorageError: The file cannot be opened; the subclass says why.
+    """
     with closing(Connection(url)) as connection, connection.in_use():
         try:
             rows = connection.execute("PRAGMA integrity_check").fetchall()
@@ -127,22 +141,24 @@ def page_faults(url: str | Path) -> list[str]:
 
 
 def copy_file(url: str | Path, target: Path, progress: Callable[[int, int], None]) -> None:
-    """Copy a file as it is at one moment, while others write to it.
+    """Copy a file in the state of one moment, even while other processes write to it.
 
     Args:
-        url: of the file.
-        target: an empty file, or none yet.
-        progress: is told how many pages were copied, and how many there are.
+        url: The path of the file.
+        target: The path of the copy; the file there is empty or does not exist.
+        progress: Called with (done, total) in pages.
 
     Raises:
-        StorageError: the subclass says why.
+        StorageError: The file cannot be read or the copy cannot be written; the subclass says why.
     """
     with (
         translated_errors(str(url)),
         closing(open_database(url)) as connection,
         closing(sqlite3.connect(target)) as copy,
     ):
-        connection.execute("BEGIN")  # one moment: a backup of a connection that holds none begins anew with each write
+        # A read transaction fixes the moment. Without one, each write of another process would restart the backup.
+        connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM tenants").fetchone()
-        connection.backup(copy, pages=_STEP, progress=lambda _, left, total: progress(total - left, total))
-        copy.execute("PRAGMA journal_mode = DELETE")  # else a copy of a memory in use would have files beside it
+        connection.backup(copy, pages=_BACKUP_PAGES, progress=lambda _, left, total: progress(total - left, total))
+        # Otherwise the copy of a memory in use would have a write-ahead log beside it.
+        copy.execute("PRAGMA journal_mode = DELETE")

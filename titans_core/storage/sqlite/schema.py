@@ -1,4 +1,4 @@
-"""The SQLite schema, as numbered migrations: a file is brought up to date when it is opened."""
+"""The SQLite schema as numbered migrations. Opening a file runs the migrations that it does not have yet."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-APPLICATION_ID = 0x54495441  # "TITA": tells our files from other SQLite databases
+APPLICATION_ID = 0x54495441  # "TITA"; distinguishes the files of this package from other SQLite databases
 
 
 def _drop_words(connection: sqlite3.Connection) -> None:
-    """Drop the full-text indexes, one of each tenant; their own tables go with them."""
+    """Drop the full-text index of each tenant. SQLite drops the tables that belong to an index too."""
     for (number,) in connection.execute("SELECT number FROM tenants").fetchall():
         connection.execute(f"DROP TABLE IF EXISTS words_{int(number)}")
 
 
 def _sum_records(connection: sqlite3.Connection) -> None:
-    """Fill in the checksums over several rows: of each turn with its passages, of all that a tenant has."""
+    """Fill in the checksums that cover several rows: one for each turn with its passages, and one for each tenant."""
     for (tenant,) in connection.execute("SELECT number FROM tenants").fetchall():
         records = []
         turns = "SELECT position, speaker, session, at FROM turns WHERE tenant = ?"
         for position, *rest in connection.execute(turns, (tenant,)).fetchall():
             passages = "SELECT checksum FROM passages WHERE tenant = ? AND position = ? ORDER BY number"
-            sums = [found for (found,) in connection.execute(passages, (tenant, position))]
+            sums = [passage_checksum for (passage_checksum,) in connection.execute(passages, (tenant, position))]
             records.append(checksum(tenant, position, *rest, *sums))
             connection.execute("UPDATE turns SET record = ? WHERE position = ?", (records[-1], position))
         rehearsed = connection.execute("SELECT checksum FROM rehearsals WHERE tenant = ?", (tenant,)).fetchall()
-        totals = (len(records), sum(records) + sum(found for (found,) in rehearsed), tenant)
+        totals = (len(records), sum(records) + sum(list_checksum for (list_checksum,) in rehearsed), tenant)
         connection.execute("UPDATE tenants SET turns = ?, checksum = ? WHERE number = ?", totals)
 
 
-# In SQL, `checksum` is the function of that name.
+# `_migrate` makes the Python function `checksum` available in SQL under the same name.
 MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (
         """CREATE TABLE readers (
@@ -69,7 +69,7 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
             pooled BLOB NOT NULL
         ) STRICT""",
         "CREATE INDEX passages_of_turn ON passages (position)",
-        # Apart from the passages, so that opening a memory does not read past them.
+        # Keys have their own table, so that opening a memory does not have to read over them.
         """CREATE TABLE keys (
             passage INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE,
             packed BLOB NOT NULL
@@ -92,7 +92,8 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
         "CREATE INDEX rehearsals_of_tenant ON rehearsals (tenant)",
     ),
     (
-        # Rows get checksums, times are exact, turns name their source; words are indexed in memory.
+        # This version adds checksums to the rows, exact times, and the source of a turn. It drops the full-text
+        # indexes, because words are now indexed in memory.
         "DELETE FROM snapshots",
         "DROP INDEX turns_in_order",
         "DROP INDEX turns_by_digest",
@@ -140,7 +141,7 @@ MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] =
             checksum INTEGER NOT NULL
         ) STRICT""",
         "CREATE INDEX passages_of_turn ON passages (tenant, position)",
-        # Apart from the passages, so that opening a memory does not read past them.
+        # Keys have their own table, so that opening a memory does not have to read over them.
         """CREATE TABLE keys (
             passage INTEGER PRIMARY KEY,
             tenant INTEGER NOT NULL,
