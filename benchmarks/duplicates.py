@@ -2,9 +2,9 @@
 
     python -m benchmarks.duplicates --data conversations.json [--limit 3] [--json figures.json]
 
-From each conversation, 100 turns are changed and memorized again, once for every kind of change. A turn with a change of
-form should be recognised as a duplicate of the original turn. A turn with a change of content should not. Neither should
-the turns of the conversation itself.
+From each conversation, 100 turns are changed and memorized again, once for every kind of change. A turn with a change
+of form should be recognised as a duplicate of the original turn. A turn with a change of content should not. Neither
+should the turns of the conversation itself.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     python -m benchmarks.forgetting [--turns 20000] [--retention 0.9998] [--figure ages.png] [--json figures.json]
 
-Synthetic facts are memorized, one fact for each turn. The questions are about facts of every age. They are asked of the
-neural memory alone (the weights), and of the whole memory, which also has the log. There are three measurements of the
-same file: with a memory that keeps everything, with a memory that fades, and with the fading memory after
-`consolidate()`. Half of the questions' facts are important: they are recalled three times before the consolidation.
+Synthetic facts are memorized, one fact for each turn. The questions are about facts of every age. They are asked of
+the neural memory alone (the weights), and of the whole memory, which also has the log. There are three measurements of
+the same file: with a memory that keeps everything, with a memory that fades, and with the fading memory after
+`consolidate()`. Half of the facts with a question are important: they are recalled three times before the
+consolidation.
 """
 
 from __future__ import annotations
@@ -150,7 +151,9 @@ def found_by_weights(memory: TitansMemory, question: str, row: int, retention: f
 def show(report: dict[str, Any]) -> None:
     """Print recall by age as a table."""
     table = Table(
-        "memory", "facts", title=f"R@{DEPTH} by age in turns, {report['turns']} turns, retention {report['retention']}"
+        "memory",
+        "answered by",
+        title=f"R@{DEPTH} by age in turns, {report['turns']} turns, retention {report['retention']}",
     )
     for age in report["ages"]:
         table.add_column(f"{age:.0f}", justify="right")

@@ -1,10 +1,10 @@
-"""Measures how well the memory finds the evidence of questions, beside plain cosine and BM25.
+"""Measures how well the memory finds the evidence of questions, compared with cosine similarity and BM25.
 
     python -m benchmarks.recall --data conversations.json [--limit 2] [--strategy NAME] [--ablate] [--json figures.json]
 
-The format of the file is in conversations.py. Each conversation is memorized as a tenant of its own in one
-temporary memory, through the public names only; then every question is asked with the default settings. With
-`--ablate` each part of the score is left out in turn, from the same candidates.
+The format of the file is described in `benchmarks/common/conversations.py`. Each conversation is memorized as a tenant
+of one temporary memory, through the public interface. Then every question is asked with the default settings. With
+`--ablate`, the same candidates are also ranked without each part of the score.
 """
 
 from __future__ import annotations
@@ -47,11 +47,20 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Answers:
-    """What the memory answered to every question, and what that took."""
+    """The memory's answers to all questions, and their costs.
+
+    Attributes:
+        rankings: The ids of the recalled turns, best first, for each question.
+        labels: The confidence label of each answer.
+        ablated: For each part of the score, the rankings without the part.
+        recall_seconds: The duration of each recall.
+        memorize_seconds: The duration of memorizing all conversations.
+        bytes_on_disk: The size of the file.
+    """
 
     rankings: list[list[str]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    without: dict[str, list[list[str]]] = field(default_factory=dict)
+    ablated: dict[str, list[list[str]]] = field(default_factory=dict)
     recall_seconds: list[float] = field(default_factory=list)
     memorize_seconds: float = 0.0
     bytes_on_disk: int = 0
@@ -63,17 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="file of conversations and questions")
     parser.add_argument("--limit", type=int, help="only the first N conversations")
     parser.add_argument(
-        "--strategy", help="what labels the recalls, by name; the default may have been calibrated on the data"
+        "--strategy",
+        help="name of the strategy that labels the recalls; the default may have been calibrated on the data",
     )
-    parser.add_argument("--ablate", action="store_true", help="leave each part of the score out in turn")
+    parser.add_argument("--ablate", action="store_true", help="also rank without each part of the score")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args(arguments)
     name, conversations = load_conversations(options.data, options.limit)
     console = Console()
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        found = measure(conversations, progress, ablate=options.ablate, strategy=options.strategy)
-        report = {"benchmark": "recall", "data": name, **found}
+        figures = measure(conversations, progress, ablate=options.ablate, strategy=options.strategy)
+        report = {"benchmark": "recall", "data": name, **figures}
     show(report, console)
     if options.json:
         write_report(options.json, report)
@@ -82,17 +92,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(
     conversations: Sequence[Conversation], progress: Progress, *, ablate: bool = False, strategy: str | None = None
 ) -> dict[str, Any]:
-    """All figures of the memory and of both baselines over the conversations."""
+    """Compute all figures of the memory and of both baselines.
+
+    Args:
+        conversations: The conversations.
+        progress: The display of the progress.
+        ablate: Whether to rank without each part of the score, too.
+        strategy: The name of the strategy that labels the recalls; None for the default.
+
+    Returns:
+        The figures of the report.
+    """
     answers = ask_memory(conversations, progress, ablate=ablate, strategy=strategy)
     questions = [question for conversation in conversations for question in conversation.questions]
     turns = sum(len(conversation.turns) for conversation in conversations)
-    rankings = {"titans": answers.rankings, **answers.without, **ask_baselines(conversations, progress)}
+    rankings = {"titans": answers.rankings, **answers.ablated, **ask_baselines(conversations, progress)}
     return {
         "conversations": len(conversations),
         "turns": turns,
         "questions": len(questions),
-        "rankings": {method: score(questions, found) for method, found in rankings.items()},
-        "labels": judge(questions, answers),
+        "rankings": {method: score_rankings(questions, ranked) for method, ranked in rankings.items()},
+        "labels": judge_answers(questions, answers),
         "memorize_turns_per_second": turns / answers.memorize_seconds,
         "recall_ms": percentiles([seconds * 1000 for seconds in answers.recall_seconds]),
         "bytes_per_turn": answers.bytes_on_disk / turns,
@@ -102,12 +122,12 @@ def measure(
 def ask_memory(
     conversations: Sequence[Conversation], progress: Progress, *, ablate: bool, strategy: str | None
 ) -> Answers:
-    """Memorize every conversation and ask its questions; loading the model is not timed."""
+    """Memorize every conversation and ask its questions; the durations exclude loading the model."""
     answers = Answers()
     reader = load_reader()
     reader.read(["The first reading warms the model up."])
-    turns = progress.add_task("memorize (turns)", total=sum(len(each.turns) for each in conversations))
-    asked = progress.add_task("recall (questions)", total=sum(len(each.questions) for each in conversations))
+    turns_task = progress.add_task("memorize (turns)", total=sum(len(each.turns) for each in conversations))
+    questions_task = progress.add_task("recall (questions)", total=sum(len(each.questions) for each in conversations))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "memory.db"
         bank = MemoryBank(path, reader=reader, strategy=strategy)
@@ -116,32 +136,32 @@ def ask_memory(
                 start = time.perf_counter()
                 memory.memorize_many(conversation.turns)
                 answers.memorize_seconds += time.perf_counter() - start
-                progress.advance(turns, len(conversation.turns))
+                progress.advance(turns_task, len(conversation.turns))
                 for question in conversation.questions:
                     start = time.perf_counter()
                     found = memory.recall(question.text, k=EVERYTHING if ablate else DEPTH)
                     answers.recall_seconds.append(time.perf_counter() - start)
                     answers.rankings.append([recall.id for recall in found][:DEPTH])
                     if ablate:
-                        leave_out(found, answers.without)
+                        rank_without_parts(found, answers.ablated)
                     answers.labels.append(found.confidence.value)
-                    progress.advance(asked)
+                    progress.advance(questions_task)
         bank.close()
-        # Opened once more: only a closed memory has written everything back into its file.
+        # The size is measured after closing and opening, because closing writes everything back into the file.
         with MemoryBank(path, reader=reader) as bank, bank.tenant(conversations[0].id) as memory:
             answers.bytes_on_disk = memory.stats().log_bytes
     return answers
 
 
-def leave_out(found: Recollection, without: dict[str, list[list[str]]]) -> None:
-    """Rank once more for every part of the score, without it."""
+def rank_without_parts(found: Recollection, ablated: dict[str, list[list[str]]]) -> None:
+    """Rank the recalls without each part of the score, and add the rankings to `ablated`."""
     for part in Weights.fitted().by_name:
         ranking = sorted(found, key=lambda recall: recall.why[part] - recall.score)
-        without.setdefault(f"-{part}", []).append([recall.id for recall in ranking[:DEPTH]])
+        ablated.setdefault(f"-{part}", []).append([recall.id for recall in ranking[:DEPTH]])
 
 
 def ask_baselines(conversations: Sequence[Conversation], progress: Progress) -> dict[str, list[list[str]]]:
-    """The rankings of plain cosine (the reader's model in float32) and of BM25, without and with speakers."""
+    """Rank by cosine similarity (the reader's model in float32) and by BM25, without and with speakers."""
     model = load_reader(quantization=None).model
     task = progress.add_task("baselines (questions)", total=sum(len(each.questions) for each in conversations))
     rankings: dict[str, list[list[str]]] = {"cosine": [], "cosine+s": [], "bm25": [], "bm25+s": []}
@@ -158,8 +178,8 @@ def ask_baselines(conversations: Sequence[Conversation], progress: Progress) -> 
     return rankings
 
 
-def score(questions: Sequence[Question], rankings: Sequence[list[str]]) -> dict[str, dict[str, float]]:
-    """Metrics by category over the questions that have evidence."""
+def score_rankings(questions: Sequence[Question], rankings: Sequence[list[str]]) -> dict[str, dict[str, float]]:
+    """Average the metrics by category, over the questions that have evidence."""
     return average_by_category(
         (question.category, score_ranking(ranking, question.evidence))
         for question, ranking in zip(questions, rankings, strict=True)
@@ -167,22 +187,22 @@ def score(questions: Sequence[Question], rankings: Sequence[list[str]]) -> dict[
     )
 
 
-def judge(questions: Sequence[Question], answers: Answers) -> dict[str, Any]:
-    """What the labels are worth; see `judge_labels`."""
+def judge_answers(questions: Sequence[Question], answers: Answers) -> dict[str, Any]:
+    """Measure how far the labels can be trusted; see `judge_labels`."""
     labelled = list(zip(questions, answers.labels, answers.rankings, strict=True))
     return judge_labels(
-        [(label, first(ranking, question)) for question, label, ranking in labelled if question.answerable],
+        [(label, first_is_evidence(ranking, question)) for question, label, ranking in labelled if question.answerable],
         [label for question, label, _ in labelled if not question.answerable],
     )
 
 
-def first(ranking: Sequence[str], question: Question) -> bool:
-    """Whether the first of the ranking is evidence."""
+def first_is_evidence(ranking: Sequence[str], question: Question) -> bool:
+    """Return whether the first turn of the ranking is evidence."""
     return bool(ranking) and ranking[0] in question.evidence
 
 
 def show(report: dict[str, Any], console: Console) -> None:
-    """Print the figures as two tables and a line on speed and size."""
+    """Print the figures: two tables, and a line about speed and size."""
     console.print(ranking_table(report))
     console.print(label_table(report["labels"]))
     recall = report["recall_ms"]
@@ -194,36 +214,36 @@ def show(report: dict[str, Any], console: Console) -> None:
 
 
 def ranking_table(report: dict[str, Any]) -> Table:
-    """One block of rows for each category, with one row for each method; fits a terminal of 80 columns."""
+    """Make a table with a block for each category, and a row for each method. It fits a terminal of 80 columns."""
     rankings: dict[str, dict[str, dict[str, float]]] = report["rankings"]
     title = f"{report['data']}: {report['conversations']} conversations, {report['turns']} turns"
     table = Table("category", "method", title=title, box=SIMPLE_HEAD, padding=0)
-    table.caption = '+s: each turn as "speaker: text"; else its bare text'
+    table.caption = '+s: each turn as "speaker: text"; otherwise its bare text'
     categories = rankings["titans"]
     metrics = [name for name in next(iter(categories.values()), {}) if name != "questions"]
     for metric in metrics:
         table.add_column(metric, justify="right", no_wrap=True)
-    for category, scored in categories.items():
+    for category, averages in categories.items():
         table.add_section()
-        # With spaces, a long name can be broken into lines.
-        labels = chain([category.replace("_", " "), f"({scored['questions']})"], repeat(""))
-        for label, (method, found) in zip(labels, rankings.items(), strict=False):
-            figures = (f"{found[category][metric]:.3f}".removeprefix("0") for metric in metrics)
+        # Spaces allow rich to break a long name into lines.
+        labels = chain([category.replace("_", " "), f"({averages['questions']})"], repeat(""))
+        for label, (method, by_category) in zip(labels, rankings.items(), strict=False):
+            figures = (f"{by_category[category][metric]:.3f}".removeprefix("0") for metric in metrics)
             table.add_row(label, method, *figures)
     return table
 
 
 def label_table(labels: dict[str, Any]) -> Table:
-    """One row for each label."""
+    """Make a table with a row for each label."""
     table = Table("label", title="labels of the memory")
     for heading in ("answerable", "first recall is evidence", "unanswerable"):
         table.add_column(heading, justify="right")
     for label in LABELS:
-        counted = labels["answerable"][label]
-        precision = "-" if counted["precision"] is None else f"{counted['precision']:.1%}"
-        table.add_row(label, str(counted["count"]), precision, str(labels["unanswerable"][label]))
-    refused = labels["false_high"]
-    table.caption = "no unanswerable question" if refused is None else f"false high: {refused:.1%}"
+        counts = labels["answerable"][label]
+        precision = "-" if counts["precision"] is None else f"{counts['precision']:.1%}"
+        table.add_row(label, str(counts["count"]), precision, str(labels["unanswerable"][label]))
+    false_high = labels["false_high"]
+    table.caption = "no unanswerable question" if false_high is None else f"false high: {false_high:.1%}"
     return table
 
 

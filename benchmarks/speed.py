@@ -1,10 +1,12 @@
-"""Measures how long memorizing and recalling take, with made-up turns.
+"""Measures how long memorizing and recalling take, with synthetic turns.
 
     python -m benchmarks.speed [--turns 10000] [--json figures.json]
 
-Three figures, each with its median and 95th percentile: `memorize` of a single turn of 20 words into a file;
-`memorize_many` against the bare reader on the same turns, both in every round of one run, so that a busy
-machine slows both; `recall` in the memory that these rounds have filled, the reading of the query included.
+The program measures, each with its median and 95th percentile:
+
+* `memorize` of a single turn of 20 words into a file,
+* `memorize_many` and the bare reader on the same turns; every round measures both, so that a busy machine slows both,
+* `recall` in the memory that these rounds have filled, including the reading of the query.
 """
 
 from __future__ import annotations
@@ -33,14 +35,19 @@ if TYPE_CHECKING:
     from titans_core.readers import EncoderReader
 
 SINGLE_TURNS = 200
+"""Number of turns that are memorized one by one."""
+
 QUERIES = 200
-ROUND = 500  # turns that are read and memorized in one round
+"""The largest number of queries."""
+
+ROUND = 500
+"""Number of turns that are read and memorized in one round."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=10_000, help="size of the memory that is asked")
+    parser.add_argument("--turns", type=int, default=10_000, help="number of turns in the memory that recalls")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args(arguments)
     report = {"benchmark": "speed", "turns": options.turns, **measure(options.turns)}
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(turns: int) -> dict[str, Any]:
-    """All figures; loading the model is not timed."""
+    """Measure all figures with a memory of so many turns; the durations exclude loading the model."""
     reader = load_reader()
     reader.read(["The first reading warms the model up."])
     facts = make_facts(turns, seed=2)
@@ -66,25 +73,25 @@ def measure(turns: int) -> dict[str, Any]:
 
 
 def measure_single(memory: TitansMemory) -> dict[str, float]:
-    """Milliseconds for one turn of 20 words, each in a transaction of its own."""
+    """Measure the milliseconds for memorizing one turn of 20 words, each in its own transaction."""
     facts = make_facts(SINGLE_TURNS, seed=1, words=range(20, 21))
     each = track(facts, description="memorize, one turn at a time")
     return percentiles([1000 * seconds(memory.memorize, fact.text) for fact in each])
 
 
 def measure_batches(memory: TitansMemory, reader: EncoderReader, facts: Sequence[Fact]) -> dict[str, Any]:
-    """Turns a second of the memory and of the bare reader, and their ratio in each round."""
+    """Measure the turns per second of the memory and of the bare reader, and their ratio in each round."""
     memory_rates, reader_rates, ratios = [], [], []
     rounds = [facts[start : start + ROUND] for start in range(0, len(facts), ROUND)]
     for number, batch in enumerate(track(rounds, description="memorize_many and the bare reader")):
         texts = [fact.text for fact in batch]
-        # Each goes first in every other round: going second would profit from warm caches.
+        # The two calls take turns in going first, because the second call profits from warm caches.
         pair: list[tuple[str, Callable[[Any], object]]] = [("memory", memory.memorize_many), ("reader", reader.read)]
         calls = pair[:: 1 if number % 2 else -1]
-        taken = {name: seconds(call, texts) for name, call in calls}
-        memory_rates.append(len(batch) / taken["memory"])
-        reader_rates.append(len(batch) / taken["reader"])
-        ratios.append(taken["reader"] / taken["memory"])
+        durations = {name: seconds(call, texts) for name, call in calls}
+        memory_rates.append(len(batch) / durations["memory"])
+        reader_rates.append(len(batch) / durations["reader"])
+        ratios.append(durations["reader"] / durations["memory"])
     return {
         "memorize_many_turns_per_second": percentiles(memory_rates),
         "reader_turns_per_second": percentiles(reader_rates),
@@ -93,13 +100,13 @@ def measure_batches(memory: TitansMemory, reader: EncoderReader, facts: Sequence
 
 
 def measure_recall(memory: TitansMemory, facts: Sequence[Fact]) -> dict[str, float]:
-    """Milliseconds for one recall of five turns, over questions spread evenly over the memory."""
-    asked = facts[:: max(1, len(facts) // QUERIES)][:QUERIES]
-    return percentiles([1000 * seconds(memory.recall, fact.question) for fact in track(asked, description="recall")])
+    """Measure the milliseconds for one recall of five turns, with questions spread evenly over the memory."""
+    chosen = facts[:: max(1, len(facts) // QUERIES)][:QUERIES]
+    return percentiles([1000 * seconds(memory.recall, fact.question) for fact in track(chosen, description="recall")])
 
 
 def seconds(call: Callable[[Any], object], argument: Any) -> float:
-    """Wall time of one call."""
+    """Return the wall-clock time of one call."""
     start = time.perf_counter()
     call(argument)
     return time.perf_counter() - start

@@ -43,7 +43,7 @@ def reciprocal_rank(ranking: Sequence[str], evidence: Collection[str]) -> float:
 
 
 def ndcg_at(ranking: Sequence[str], evidence: Collection[str], k: int) -> float:
-    """Return the discounted gain of the first k turns, divided by that of the best order, in [0, 1]. Evidence gains 1."""
+    """Return the discounted gain of the first k turns over that of the best order, in [0, 1]; evidence gains 1."""
     gain = sum(1 / math.log2(rank + 1) for rank, turn in enumerate(ranking[:k], 1) if turn in evidence)
     return gain / sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(evidence)) + 1))
 
@@ -106,6 +106,6 @@ def judge_labels(answerable: Sequence[tuple[str, bool]], unanswerable: Sequence[
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Return the median and the 95th percentile, by linear interpolation, in the unit of the values, and their count."""
+    """Return the median, the 95th percentile (both by linear interpolation) and the count of the values."""
     p50, p95 = np.percentile(values, [50, 95])
     return {"p50": float(p50), "p95": float(p95), "count": len(values)}

@@ -79,9 +79,10 @@ def main() -> None:
     def read(texts: list[str]) -> torch.Tensor:
         return torch.from_numpy(np.stack([reading.pooled for reading in encoder.read(texts)]))
 
+    # Scores are pairs of activation and familiarity.
     for facts in (4, 16, 64, 256, 1024):
-        known: list[tuple[float, float]] = []  # (activation, familiarity) of the questions that a fact answers
-        others: list[tuple[float, float]] = []  # (activation, familiarity) of the questions that no fact answers
+        known: list[tuple[float, float]] = []  # of the questions that a fact answers
+        others: list[tuple[float, float]] = []  # of the questions that no fact answers
         seed = 0
         while len(known) < options.questions:
             exam = make_exam(facts, seed=seed, negatives=max(1, options.questions * min(facts, 96) // 96), world=WORLD)

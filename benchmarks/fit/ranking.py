@@ -131,7 +131,7 @@ def fit(cases: Sequence[Case]) -> NDArray[np.float64]:
 
 
 def cross_validate(cases: Sequence[Case], progress: Progress) -> dict[str, dict[str, float]]:
-    """Compute the figures of each file, with weights for each conversation that were fitted to the other conversations."""
+    """Compute the figures of each file; every conversation is ranked by weights that were fitted to the others."""
     groups = list(dict.fromkeys((case.data, case.conversation) for case in cases))
     metrics: dict[str, list[dict[str, float]]] = {}
     for data, conversation in progress.track(groups, description="cross-validate"):

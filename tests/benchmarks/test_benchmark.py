@@ -1,4 +1,4 @@
-"""The benchmarks report what they say: their metrics equal values computed by hand."""
+"""The benchmarks report what they claim: their metrics equal values that were computed by hand."""
 
 import json
 import math
@@ -24,11 +24,11 @@ RANKING = ["a", "b", "c", "d", "e", "f"]
 @pytest.mark.parametrize(
     ("evidence", "expected"),
     [
-        # found first and third, of two
+        # two turns, found at ranks 1 and 3
         ({"a", "c"}, {"R@1": 1 / 2, "R@5": 1, "hit@1": 1, "hit@5": 1, "MRR": 1}),
-        # found second and sixth, of three
+        # three turns, of which two are found, at ranks 2 and 6
         ({"b", "f", "missing"}, {"R@1": 0, "R@5": 1 / 3, "R@10": 2 / 3, "hit@1": 0, "hit@5": 1, "MRR": 1 / 2}),
-        # never found
+        # not found
         ({"missing"}, {"R@1": 0, "R@20": 0, "hit@1": 0, "hit@5": 0, "MRR": 0, "nDCG@10": 0}),
     ],
 )
@@ -89,7 +89,7 @@ def test_moving_evidence_up_never_hurts(ranking, evidence, data):
     assert all(after[name] >= before[name] - 1e-12 for name in before)
 
 
-# ── over questions ──
+# ── metrics over several questions ──
 
 
 def test_averages_are_by_category_and_overall():
@@ -139,7 +139,7 @@ def test_bm25_stems_words_and_prefers_rare_ones():
     assert not scores[1].any()
 
 
-# ── the file ──
+# ── the file of conversations ──
 
 CODE = "The secret code of the old vault is X-8-DELTA-9."
 FERRY = "Our ferry to the island leaves on Friday at noon."
@@ -147,7 +147,7 @@ FERRY = "Our ferry to the island leaves on Friday at noon."
 
 @pytest.fixture
 def data(tmp_path):
-    """Two conversations of so few turns that every ranking is known."""
+    """A file of two conversations with so few turns that every ranking is known."""
     turns = [
         {"id": "1", "session": "s1", "date": "2024-03-15", "speaker": "Ann", "text": CODE},
         {"id": "2", "session": "s1", "date": "2024-03-15T10:30:00", "speaker": "Bo", "text": FERRY},
@@ -158,12 +158,12 @@ def data(tmp_path):
         return {"question": text, "category": category, "answerable": bool(evidence), "evidence": evidence}
 
     questions = [
-        question(CODE, "direct", "1"),  # found first
-        question("When does the ferry leave?", "direct", "2", "gone"),  # first; "gone" is no turn
-        question("What is the secret code?", "misled", "2"),  # found second
-        question("What is the code, and when does the ferry leave?", "misled", "1", "2"),  # both
+        question(CODE, "direct", "1"),  # rank 1
+        question("When does the ferry leave?", "direct", "2", "gone"),  # rank 1; "gone" is not the id of a turn
+        question("What is the secret code?", "misled", "2"),  # rank 2
+        question("What is the code, and when does the ferry leave?", "misled", "1", "2"),  # ranks 1 and 2
         question("What is it?", "misled", "gone"),  # cannot be measured
-        question(FERRY, "adversarial"),  # looks known
+        question(FERRY, "adversarial"),  # unanswerable, but the text is stored
     ]
     path = tmp_path / "conversations.json"
     first = {"id": "first", "turns": turns, "questions": questions}
@@ -185,7 +185,7 @@ def test_the_file_is_read_into_turns_and_questions(data):
     assert len(load_conversations(data, 1)[1]) == 1
 
 
-# ── the scripts ──
+# ── the programs ──
 
 
 def test_recall_reports_what_was_computed_by_hand(data, tmp_path, capsys, reader):
@@ -207,7 +207,7 @@ def test_recall_reports_what_was_computed_by_hand(data, tmp_path, capsys, reader
         for category, scored in expected.items():
             found = by_category[category]
             assert found == pytest.approx(scored | {"R@10": 1, "R@20": 1})
-    # A turn asked for word by word is high under the default rule, also where it is no answer.
+    # A query that repeats a turn word for word is `high` under the default strategy, even if the turn is no answer.
     assert report["labels"]["answerable"]["high"]["count"] >= 1
     assert sum(counted["count"] for counted in report["labels"]["answerable"].values()) == 4
     assert report["labels"]["unanswerable"] == {"high": 1, "low": 0, "none": 0}
@@ -228,7 +228,7 @@ def test_recall_keeps_conversations_apart(data, tmp_path, reader):
     recall.main(["--data", str(data), "--json", str(out)])
     report = json.loads(out.read_text())
     assert (report["conversations"], report["turns"], report["questions"]) == (2, 3, 6)
-    # Both conversations have a turn "1": one memory would refuse the second as another text for a taken id.
+    # Both conversations have a turn "1". One memory would refuse the second, because its id has another text.
     assert report["rankings"]["titans"]["direct"] == pytest.approx(
         dict.fromkeys(report["rankings"]["titans"]["direct"], 1) | {"questions": 3}
     )
@@ -236,7 +236,7 @@ def test_recall_keeps_conversations_apart(data, tmp_path, reader):
 
 def test_recall_labels_by_the_strategy_that_is_named(data, tmp_path, reader):
     out = tmp_path / "figures.json"
-    # By this rule nothing that is stored is `none`.
+    # This strategy never labels the recalls of a stored turn `none`.
     recall.main(["--data", str(data), "--strategy", "fixed_threshold", "--json", str(out)])
     labels = json.loads(out.read_text())["labels"]
     assert labels["answerable"]["none"]["count"] == 0

@@ -11,20 +11,14 @@ from langgraph.checkpoint.memory import InMemorySaver
 from support.custom_events import EventRecorder
 from support.looping import stops_the_loop
 from support.scripted import ScriptedModel, calls
-from support.tool_calls import DOORS, DOORS_QUERY, REFUSED_CALLS, assert_stays_in_its_block
+from support.tool_calls import ASKED, CALLS, CODE, DOORS, DOORS_QUERY, REFUSED_CALLS, assert_stays_in_its_block
 from titans_core import TitansMemory
 from titans_core.errors import InvalidQueryError, InvalidTenantError, UnknownTurnError
 from titans_core.integration import NOTHING_STORED
 from titans_langchain import create_forget_tool, create_memorize_tool, create_recall_tool
 
-CODE = "The secret code is X-8-DELTA-9."
-ASKED = "What is the secret code?"
 MAKERS = {"memorize": create_memorize_tool, "recall": create_recall_tool, "forget": create_forget_tool}
-ARGUMENTS = [
-    (create_memorize_tool, {"content": CODE}),
-    (create_recall_tool, {"query": ASKED}),
-    (create_forget_tool, {"memory_id": "code"}),
-]
+ARGUMENTS = [(MAKERS[name], args) for name, args in CALLS]
 
 
 @dataclass

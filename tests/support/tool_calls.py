@@ -1,11 +1,16 @@
-"""Calls of the adapters' tools that the memory refuses, and a memory with several answers."""
+"""Calls of the adapters' tools: accepted and refused ones, and texts that answer one query."""
+
+CODE = "The secret code is X-8-DELTA-9."
+ASKED = "What is the secret code?"
+CALLS = [("memorize", {"content": CODE}), ("recall", {"query": ASKED}), ("forget", {"memory_id": "code"})]
+"""The name of each tool, and arguments that it accepts."""
 
 REFUSED_CALLS = [
     ("memorize", {"content": "  "}, "needs text"),
     ("recall", {"query": ""}, "needs text"),
     ("forget", {"memory_id": "never"}, "'never'"),
 ]
-"""Of each call the tool, its arguments, and a part of the error."""
+"""For each call the name of the tool, its arguments, and a part of the error."""
 
 DOORS = [f"The code of door {number} is {number}." for number in range(4)]
 DOORS_QUERY = "What are the codes?"
