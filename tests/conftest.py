@@ -14,9 +14,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.looping import slow_work
 from titans_core import MemoryBank, TitansMemory
+
+# A busy machine generates inputs slowly; that is no fault of a test.
+settings.register_profile("busy machine", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("busy machine")
 
 
 def pytest_configure():
