@@ -43,7 +43,7 @@ FACTS_PER_BIN = 40
 """Number of facts in each bin that have a question."""
 
 DEPTH = 10
-"""A fact counts as found if it is among so many first recalls."""
+"""A fact counts as found if it is among this number of best recalls."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
