@@ -1,4 +1,7 @@
-"""Uses a memory in all its ways under an audit hook, and prints what the interpreter was asked to do besides."""
+"""Uses all operations of a memory under an audit hook, and prints the events that the hook reports.
+
+Command line: audited.py RECORDING FOLDER TEXT…
+"""
 
 import json
 import sys
@@ -33,12 +36,12 @@ def use(folder, reader, turns):
 def main():
     recording, folder, *turns = sys.argv[1:]
     reader = RecordedReader.load(recording)
-    use(Path(folder) / "first", reader, turns)  # whatever is imported late is imported now
+    use(Path(folder) / "first", reader, turns)  # so that late imports happen before the hook is added
     events = []
     sys.addaudithook(lambda event, arguments: events.append([event, repr(arguments)]) if event in WATCHED else None)
     use(Path(folder) / "second", reader, turns)
     found = list(events)
-    exec("pass")  # the hook works
+    exec("pass")  # shows that the hook works
     print(json.dumps({"found": found, "works": len(events) > len(found)}))
 
 

@@ -1,6 +1,9 @@
-"""Many processes at one memory: writers, and readers that look for what was acknowledged. Prints a line of JSON.
+"""Lets many processes use one memory at once, and prints what they found as a line of JSON.
 
-It is a program of its own, so that what is forked has no other test's threads, and torch is imported once.
+Writers memorize turns, and tidiers memorize turns and forget them again. Readers check that every acknowledged turn is
+there. It is a separate program, so that no forked process has threads of another test, and torch is imported once.
+
+Command line: crowd.py START URL RECORDING WRITERS TURNS READERS TIDIERS, with START "fork", "spawn" or "preload".
 """
 
 import hashlib
@@ -27,22 +30,27 @@ FACTS = [f"The {what} of {who} is {where}." for what, who, where in itertools.pr
     ["in the cellar", "at the station", "under the stairs", "in Porto", "with the plumber", "on the balcony", "sold",
      "in the car", "behind the shed", "in the attic", "lost", "at the museum", "broken", "in a box", "wet", "on loan"],
 )]  # fmt: skip
-"""What is memorized: enough for eight writers of five hundred turns."""
+"""Texts of the turns, enough for eight writers with five hundred turns each."""
 
 CHANGED = "It was never there."
 
 PATIENCE = 600.0
-"""Seconds after which a process no longer waits for the others."""
+"""Seconds that a process waits for the others."""
 
 
 class Crowd:
-    """What its processes share.
+    """The state that all processes share.
 
     Attributes:
-        writers: how many processes memorize; those after them forget again what they have memorized.
-        done: how many turns each of both has memorized, or forgotten again.
-        begin: where all meet before anything is done: a spawned process takes long to be there.
-        end: where all meet when everything is done.
+        url: URL of the memory.
+        reader: Reader of the memory.
+        writers: Number of writers. The processes with higher numbers are tidiers.
+        turns: Number of turns of each writer and each tidier.
+        done: For each writer the number of turns that it has memorized, then for each tidier the number of turns that
+            it has forgotten again.
+        begin: Barrier before the first turn, because a spawned process takes long to start.
+        end: Barrier after the last turn.
+        memory: Memory that was opened before the fork; None if each process opens the memory itself.
     """
 
     def __init__(self, context, url, reader, writers, turns, readers, tidiers):
@@ -53,105 +61,109 @@ class Crowd:
         self.memory = None
 
     def open(self):
-        """The memory that was opened before the fork, or else one of this process's own."""
+        """Return the memory that was opened before the fork; if there is none, open the memory."""
         return self.memory or TitansMemory.open(self.url, tenant="alice", reader=self.reader)
 
-    def opened(self):
-        """The same, when all have theirs."""
+    def open_together(self):
+        """Open the memory, and wait until all processes have opened it."""
         memory = self.open()
         self.begin.wait()
         return memory
 
     def fact(self, number, turn):
+        """Return the text of a turn of the process with this number."""
         return FACTS[number * self.turns + turn]
 
 
 def join(crowd):
-    """Become one of its processes."""
+    """Let this process take part in the crowd."""
     global _crowd
     _crowd = crowd
 
 
 def write(number):
-    memory, waits = _crowd.opened(), []
+    """Memorize turns, and measure how long each call waits."""
+    memory, waits = _crowd.open_together(), []
     for turn in range(_crowd.turns):
-        with timed(waits):
+        with Stopwatch(waits):
             memory.memorize(_crowd.fact(number, turn), id=f"{number}.{turn}")
         _crowd.done[number] = turn + 1
-    return ended(memory, waits=waits)
+    return finish(memory, waits=waits)
 
 
 def tidy(number):
-    """Memorize, change, consolidate and forget again."""
-    memory = _crowd.opened()
+    """Memorize, update and forget turns one by one, and consolidate in between."""
+    memory = _crowd.open_together()
     for turn in range(_crowd.turns):
         name = f"{number}.{turn}"
-        repeated(lambda name=name, turn=turn: memory.memorize(_crowd.fact(number, turn), id=name))
-        repeated(lambda name=name: memory.update(name, CHANGED))
-        repeated(memory.consolidate)
-        repeated(lambda name=name: memory.forget(ids=[name]))
+        retry(lambda name=name, turn=turn: memory.memorize(_crowd.fact(number, turn), id=name))
+        retry(lambda name=name: memory.update(name, CHANGED))
+        retry(memory.consolidate)
+        retry(lambda name=name: memory.forget(ids=[name]))
         _crowd.done[number] = turn + 1
-    return ended(memory)
+    return finish(memory)
 
 
-def repeated(call):
-    """As its error asks for: readers may keep what was forgotten from being overwritten at once."""
+def retry(call):
+    """Repeat a call until the storage is not busy: while others read, deleted bytes cannot be overwritten."""
     while True:
         with suppress(StorageBusyError):
             return call()
 
 
 def read(_):
-    """Ask for everything that was done before the question, and recall the newest turns."""
-    memory, waits, wrong = _crowd.opened(), [], []
+    """Recall the newest turns, and check that every acknowledged call is visible.
+
+    All memorized turns of the writers must be there, and all forgotten turns of the tidiers must be gone.
+    """
+    memory, waits, wrong = _crowd.open_together(), [], []
     for number in itertools.cycle(range(_crowd.writers)):
         done = list(_crowd.done)
-        with timed(waits):
+        with Stopwatch(waits):
             found = {turn.id for turn in memory.turns()}
         wrong += [
-            f"{who}.{turn}"
-            for who, count in enumerate(done)
+            f"{process}.{turn}"
+            for process, count in enumerate(done)
             for turn in range(count)
-            if (f"{who}.{turn}" in found) != (who < _crowd.writers)
+            if (f"{process}.{turn}" in found) != (process < _crowd.writers)
         ]
         if done[number]:
             newest = _crowd.fact(number, done[number] - 1)
-            with timed(waits):
+            with Stopwatch(waits):
                 recalled = memory.recall(newest)
             wrong += [newest] * (newest not in [recall.text for recall in recalled])
         if _crowd.end.broken or sum(done) == len(done) * _crowd.turns:
-            return ended(memory, waits=waits, wrong=wrong)
+            return finish(memory, waits=waits, wrong=wrong)
     return None
 
 
-class timed:  # noqa: N801 - used as a function
-    """Adds the seconds that the block takes to a list."""
+class Stopwatch:
+    """Appends to a list how many seconds the block takes."""
 
     def __init__(self, seconds):
         self.seconds = seconds
 
     def __enter__(self):
-        self.begun = time.monotonic()
+        self.start = time.monotonic()
 
     def __exit__(self, *_):
-        self.seconds.append(time.monotonic() - self.begun)
+        self.seconds.append(time.monotonic() - self.start)
 
 
-def ended(memory, **found):
-    """What a process has to say when all have written everything: its weights too."""
+def finish(memory, **found):
+    """Wait until all processes have done everything. Return what this process found, and the hash of its weights."""
     _crowd.end.wait()
-    memory.stats()  # catches up
-    _crowd.end.wait()  # nobody closes while others still learn
+    memory.stats()  # reads the turns that are new in the log
+    _crowd.end.wait()  # no process closes its memory while another one still learns
     found["weights"] = digest(memory)
     memory.close()
     return found
 
 
 def digest(memory):
-    """Of every byte that a memory has learned."""
-    return hashlib.sha256(
-        save(memory._learned.learner.state.tensors() | memory._learned.learner.index.saved())
-    ).hexdigest()
+    """Return the hash of all weights and the index of a memory."""
+    learner = memory._learned.learner
+    return hashlib.sha256(save(learner.state.tensors() | learner.index.saved())).hexdigest()
 
 
 def main():
@@ -167,7 +179,7 @@ def main():
         futures += [pool.submit(read, number) for number in range(readers)]
         failed = [error for each in wait(futures, return_when=FIRST_EXCEPTION).done if (error := each.exception())]
         if failed:
-            crowd.begin.abort()  # the others need not wait
+            crowd.begin.abort()  # so that the other processes do not wait
             crowd.end.abort()
             raise failed[0]
         results = [future.result() for future in futures]

@@ -1,6 +1,8 @@
-"""Forks a process that has a memory open, in several situations; prints the turns that each has stored in the end.
+"""Forks a process that has an open memory, in several situations. Prints the stored turns after each situation as JSON.
 
-It is a program of its own: what is forked has no other test's threads.
+It is a separate program, so that no forked process has threads of another test.
+
+Command line: forking.py FOLDER RECORDING
 """
 
 import json
@@ -24,7 +26,7 @@ ADA, TRAIN, BINS = BEFORE["ada"], NEW["train"], NEW["bins"]
 
 
 def idle(memory):
-    """The parent closes its memory while the child writes; the child never does."""
+    """The parent closes its memory while the child uses it. The child never closes it."""
     with forked(memory) as (in_child, other):
         if in_child:
             memory.memorize(TRAIN)
@@ -40,14 +42,14 @@ def idle(memory):
 
 
 def both_write(memory):
-    """So do both, through the same object; the folder changes in between."""
-    with forked(memory, leaves=sys.exit) as (in_child, _):  # ends as a worker of a server does
+    """Both processes write through the same object, and change the working directory before it."""
+    with forked(memory, leave=sys.exit) as (in_child, _):  # the child ends in the same way as a worker of a server
         os.chdir("/")
         memory.memorize(TRAIN if in_child else BINS)
 
 
 def holding_the_lock(memory):
-    """Another thread of the parent has the memory's lock."""
+    """Another thread of the parent holds the memory's lock."""
     with locked(memory), forked(memory) as (in_child, _):
         if in_child:
             assert memory.recall(ADA).best.text == ADA
@@ -55,7 +57,7 @@ def holding_the_lock(memory):
 
 
 def writing(memory):
-    """Another thread of the parent is in a transaction, but not for long."""
+    """Another thread of the parent is in a short transaction."""
     with transacting(memory, seconds=0.5), forked(memory) as (in_child, _):
         if in_child:
             memory.memorize(TRAIN)
@@ -63,7 +65,7 @@ def writing(memory):
 
 
 def stuck(memory):
-    """Another thread of the parent is in a transaction for longer than a fork waits; the child is told so."""
+    """Another thread of the parent is in a transaction for longer than a fork waits. The child gets an error."""
     patience, connections.PATIENCE = connections.PATIENCE, 0.1
     with transacting(memory, seconds=2.0), forked(memory) as (in_child, _):
         if in_child:
@@ -79,7 +81,7 @@ def stuck(memory):
 
 
 def reading(memory):
-    """The parent has read with two threads; the child has none of them."""
+    """The parent has read texts with two threads, which the child does not have."""
     torch.set_num_threads(2)
     memory._reader = load_reader()
     memory.memorize(TRAIN)
@@ -90,7 +92,7 @@ def reading(memory):
 
 
 def while_another_reads(memory):
-    """Another thread of the parent is reading, and holds the reader's lock."""
+    """Another thread of the parent is reading a text, and holds the reader's lock."""
     memory._reader, stop = load_reader(), threading.Event()
 
     def read():
@@ -107,47 +109,59 @@ def while_another_reads(memory):
     thread.join()
 
 
-class Other:
+class OtherProcess:
     """The process at the other end of two pipes."""
 
     def __init__(self, readable, writable):
         self._readable, self._writable = readable, writable
 
     def meet(self):
+        """Wait until the other process calls `meet` too."""
         os.write(self._writable, b".")
         assert os.read(self._readable, 1)
 
 
 @contextmanager
-def forked(memory, *, leaves=os._exit):
-    """Run the block in both processes: yields whether it is the child, and the other one. Ends when both have ended.
+def forked(memory, *, leave=os._exit):
+    """Fork, and run the block in both processes. The parent waits for the end of the child.
 
-    What Python does at the end of a process takes seconds in a child, which `os._exit` leaves out.
+    Args:
+        memory: Memory that the child closes after the block.
+        leave: Ends the child. `os._exit` leaves out the work that Python does at the end of a process, which takes
+            seconds in a child.
+
+    Yields:
+        Whether this process is the child, and the `OtherProcess`.
     """
     (up, up_end), (down, down_end) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        yield True, Other(down, up_end)
+        yield True, OtherProcess(down, up_end)
         memory.close()
-        leaves(0)
-    yield False, Other(up, down_end)
+        leave(0)
+    yield False, OtherProcess(up, down_end)
     _, status = os.waitpid(child, 0)
     assert status == 0
 
 
 @contextmanager
 def transacting(memory, *, seconds):
-    """Another thread of this process is in a transaction for so long."""
-    begun = threading.Event()
+    """Keep a transaction open in another thread of this process.
+
+    Args:
+        memory: Memory whose log has the transaction.
+        seconds: Duration of the transaction.
+    """
+    began = threading.Event()
 
     def transact():
         with memory._learned.in_use(), memory._learned.log.transaction():
-            begun.set()
+            began.set()
             time.sleep(seconds)
 
     thread, process = threading.Thread(target=transact), os.getpid()
     thread.start()
-    begun.wait()
+    began.wait()
     yield
     if os.getpid() == process:
         thread.join()

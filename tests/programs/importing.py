@@ -1,4 +1,8 @@
-"""Imports turns into a file with workers, slowly enough to be interrupted: importing.py RECORDING FILE DATABASE LOG."""
+"""Imports turns with a worker, slowly enough to be interrupted.
+
+Command line: importing.py RECORDING FILE DATABASE LOG. FILE is the export, and DATABASE the file of the memory. The
+reader appends each text that it reads to LOG.
+"""
 
 import sys
 import time
@@ -12,7 +16,7 @@ BATCH = 3
 
 
 class SlowReader(RecordedReader):
-    """Takes its time, and writes down what it has read."""
+    """A slow reader that appends each text to a log."""
 
     def __init__(self, recorded, log):
         self.__dict__.update(recorded.__dict__)

@@ -1,7 +1,9 @@
-"""Kills processes that write to a memory, with SIGKILL, and prints what is found afterwards: a line of JSON for each.
+"""Kills processes that write to a memory, with SIGKILL. Prints a line of JSON about the memory after each kill.
 
-Each process is a fork of this one, so that importing torch is paid for once; torch is kept to one thread, which forks
-safely. What is printed is judged by tests/promises/test_kill.py.
+Each process is a fork of this one, so that torch is imported only once. Torch uses one thread, because a process with
+one thread can be forked safely. tests/promises/test_kill.py checks the output.
+
+Command line: killing.py HOW RECORDING FOLDER NUMBER…, with HOW "at each step", "at random" or "large".
 """
 
 import itertools
@@ -35,14 +37,24 @@ FACTS = [f"The {what} of {who} is {where}." for what, who, where in itertools.pr
     ["Ada", "Tom", "Maria", "my uncle", "the neighbour"],
     ["in the cellar", "at the station", "under the stairs", "in Porto", "with the plumber", "on the balcony"],
 )]  # fmt: skip
-"""What is memorized at random."""
+"""Texts of the turns that `at_random` and `large` memorize."""
 
 CALLS = 40
-"""More than a process can make in the time that it lives."""
+"""Number of calls: more than a process can make before it is killed."""
 
 
 def at_each_step(reader, folder, stride):
-    """Killed before each step of each write, and half-way through it; `stride` leaves some out, see `steps_of`."""
+    """Kill a process before each operation of the disk, and in the middle of it, for all kinds of writes.
+
+    Args:
+        reader: The reader.
+        folder: Folder for the files.
+        stride: Only each `stride`-th operation "write" is used, see `steps_of`.
+
+    Yields:
+        Findings after one kill: the name of the write, whether the bytes `GONE` are in the file, the possible lists of
+        turns, and the results of `inspected`.
+    """
     saved, path = folder / "saved.db", folder / "memory.db"
     store_before(saved, reader)
     for name, (act, new) in WRITES.items():
@@ -56,7 +68,7 @@ def at_each_step(reader, folder, stride):
                         disk.kill_at(number, torn=torn)
                         act(memory)
 
-                killed(write_and_die)
+                run_until_killed(write_and_die)
                 found = inspected(path, reader)
                 yield {
                     "write": name,
@@ -67,16 +79,25 @@ def at_each_step(reader, folder, stride):
 
 
 def at_random(reader, folder, rounds, seed):
-    """Killed 1 to 50 ms after the first call of many was acknowledged."""
+    """Kill a process that makes random calls, 1 to 50 ms after its first call was acknowledged.
+
+    Args:
+        reader: The reader.
+        folder: Folder for the files.
+        rounds: Number of kills.
+        seed: Seed of the random calls.
+
+    Yields:
+        Findings after one kill: the number of acknowledged calls, the possible lists of turns, and the results of
+        `inspected`.
+    """
     saved, path = folder / "saved.db", folder / "memory.db"
     store_before(saved, reader)
-    titans_core.memory.memory.COMMIT_TURNS, titans_core.memory.memory.SNAPSHOT_EVERY = (
-        3,
-        10,
-    )  # so that there are some in so short a life
+    # Small values, so that a process commits batches and saves snapshots before it is killed.
+    titans_core.memory.memory.COMMIT_TURNS, titans_core.memory.memory.SNAPSHOT_EVERY = 3, 10
     for number in range(rounds):
-        chance = random.Random(seed + number)  # noqa: S311 - to be repeated, not to be secret
-        calls = list(calls_at_random(chance))
+        chance = random.Random(seed + number)  # noqa: S311 - reproducible, not secret
+        calls = list(random_calls(chance))
         shutil.copy(saved, path)
 
         def write(acknowledge, calls=calls):
@@ -86,13 +107,13 @@ def at_random(reader, folder, rounds, seed):
                 acknowledge()
             signal.pause()
 
-        count = killed(write, after=chance.uniform(0.001, 0.05))
+        count = run_until_killed(write, after=chance.uniform(0.001, 0.05))
         possible = [calls[count - 1][-1][-1], *calls[count][-1]]
         yield {"acknowledged": count, "possible": possible, **inspected(path, reader)}
 
 
-def calls_at_random(chance):
-    """Calls as (method, arguments, the turns that are stored after each of its commits)."""
+def random_calls(chance):
+    """Yield random calls: the method, the arguments, and the stored turns after each commit of the call."""
     stored, fresh = dict(BEFORE), iter(chance.sample(FACTS, len(FACTS)))
     for number in range(CALLS):
         method = chance.choice(["memorize", "memorize_many", *(["update", "forget"] if stored else [])])
@@ -108,16 +129,25 @@ def calls_at_random(chance):
             del stored[old]
         else:
             arguments = [turns if method == "memorize_many" else turns[0]]
-            after += [_listed(stored | dict([*new.items()][:3]))]  # a batch of those that are many
+            after += [_listed(stored | dict([*new.items()][:3]))]  # after the first of the two batches
             stored |= new
         yield method, arguments, [*after, _listed(stored)]
 
 
 def large(reader, folder, turns):
-    """Killed with many turns stored, and the most that were ever learned after a snapshot."""
+    """Kill a process that has stored many turns, and has learned as many turns as possible since its last snapshot.
+
+    Args:
+        reader: The reader.
+        folder: Folder for the files.
+        turns: Number of turns.
+
+    Yields:
+        The number of stored turns, whether the weights equal those of a replay, and the seconds of opening the file.
+    """
     path = folder / "killed" / "memory.db"
     path.parent.mkdir()
-    reader.readings = _InPairs(reader.readings)
+    reader.readings = _PairReadings(reader.readings)
     texts = [f"{one} {two}" for one, two in itertools.islice(itertools.permutations(FACTS, 2), turns)]
 
     def write_and_die(acknowledge):
@@ -128,23 +158,27 @@ def large(reader, folder, turns):
         acknowledge()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    killed(write_and_die)
-    # The machine may be busy: the best of three, each with the write-ahead log that the killed process has left.
+    run_until_killed(write_and_die)
+    # The machine may be busy, so the best of three times counts. Each copy has the write-ahead log that the killed
+    # process has left.
     copies = [Path(shutil.copytree(path.parent, folder / str(number))) / path.name for number in range(3)]
     seconds = []
     for copy in copies:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with TitansMemory.open(copy, tenant="alice", reader=reader) as memory:
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - start)
             found = {"stored": len(memory.turns()), "replayed": equals_a_replay(memory)}
     yield {**found, "seconds": min(seconds)}
 
 
-class _InPairs(dict):
-    """Readings of two texts after each other, from those of each: ten thousand turns from a hundred."""
+class _PairReadings(dict):
+    """Readings of single texts, from which it also makes the readings of pairs of texts.
 
-    def __missing__(self, both):
-        first, second = both.split(". ")
+    A hundred texts give ten thousand turns.
+    """
+
+    def __missing__(self, pair):
+        first, second = pair.split(". ")
         parts = self[first + "."], self[second]
         keys, tokens = (np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "tokens"))
         offsets = np.concatenate([parts[0].offsets, parts[1].offsets + len(first) + 2])
@@ -152,15 +186,15 @@ class _InPairs(dict):
         return Reading(keys, pooled / np.linalg.norm(pooled), tokens, offsets)
 
 
-def killed(work, *, after=None):
+def run_until_killed(work, *, after=None):
     """Fork a process that works until it is killed.
 
     Args:
-        work: a function, is called with another that acknowledges one call.
-        after: seconds from the first call to the kill; None if it kills itself.
+        work: Called in the new process with a function that acknowledges one call.
+        after: Seconds from the first acknowledged call to the kill; None if the process kills itself.
 
     Returns:
-        How many calls it had acknowledged.
+        The number of acknowledged calls.
     """
     readable, writable = os.pipe()
     process = os.fork()
@@ -184,6 +218,7 @@ def killed(work, *, after=None):
 
 
 def _listed(turns):
+    """Return turns as JSON lists of id and text."""
     return [[*turn] for turn in turns.items()]
 
 

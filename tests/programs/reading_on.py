@@ -1,8 +1,10 @@
-"""Reads a conversation on a CPU of another kind, by a simulation: reading_on.py READINGS.
+"""Reads a conversation on a simulated CPU of another kind.
 
-bitsandbytes is told that the CPU has AVX512-BF16, which is where it would look for a kernel and multiply in bfloat16.
-The instruction sets of torch's own kernels, of oneDNN and of MKL are named in the environment (see `KINDS` in
-tests/readers/test_one_reading.py). The 4-bit codes of all keys are written to the file READINGS.
+The program makes bitsandbytes believe that the CPU has AVX512-BF16. On such a CPU, bitsandbytes would look for a kernel
+and multiply in bfloat16. Environment variables choose the instruction sets of torch's own kernels, of oneDNN and of MKL
+(see `KINDS` in tests/readers/test_one_reading.py). The 4-bit codes of all keys are written to a file.
+
+Command line: reading_on.py FILE
 """
 
 import json
@@ -13,8 +15,8 @@ TURNS = 24
 CONVERSATION = Path(__file__).parents[2] / "examples" / "conversation.jsonl"
 
 
-class ToldOfBf16:
-    """Answers for the CPU before the parts of bitsandbytes that ask are imported."""
+class Bf16Simulator:
+    """An import hook. It changes what bitsandbytes knows about the CPU, before the modules that use it are imported."""
 
     def find_spec(self, name, path=None, target=None):
         if name in ("bitsandbytes.backends.cpu.ops", "bitsandbytes.nn.modules"):
@@ -24,13 +26,13 @@ class ToldOfBf16:
 
 
 def conversation():
-    """Texts and what is read before them."""
+    """Return the texts of the turns, and the prefix of each text."""
     turns = [json.loads(line) for line in CONVERSATION.read_text(encoding="utf-8").splitlines()[:TURNS]]
     return [turn["text"] for turn in turns], [f"{turn['speaker']}: " for turn in turns]
 
 
 def codes(readings):
-    """The 4-bit codes of each reading's keys, int8 (tokens, 384)."""
+    """Return the 4-bit codes of each reading's keys, int8 (tokens, 384)."""
     import numpy as np
 
     from titans_core.storage.codec import encode_keys, unpack_codes
@@ -40,7 +42,7 @@ def codes(readings):
 
 def main():
     [path] = sys.argv[1:]
-    sys.meta_path.insert(0, ToldOfBf16())
+    sys.meta_path.insert(0, Bf16Simulator())
 
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Token keys survive their four bits."""
+"""Token keys keep their direction when they are packed with four bits for each number."""
 
 import numpy as np
 from hypothesis import given
@@ -16,10 +16,10 @@ def test_decoded_keys_point_where_the_keys_did(count, dim, seed):
     assert len(packed) == count * dim // 2
     assert decoded.shape == keys.shape
     np.testing.assert_allclose(np.linalg.norm(decoded, axis=1), 1, rtol=1e-5)
-    # No number is off by more than half a level; a level is a seventh of the key's largest number.
+    # The error of each number is at most half a level. A level is a seventh of the key's largest number.
     level = np.abs(keys).max(axis=1, keepdims=True) / 7
     assert (np.abs(unpack_codes(packed, dim) * level - keys) <= level * 0.5001).all()
-    # Which bounds the angle: the error is no longer than half a level in every number.
+    # So the angle has a bound too: in each number the error is at most half a level.
     error = 0.5001 * level[:, 0] * np.sqrt(dim)
     assert ((decoded * keys).sum(axis=1) >= np.sqrt(np.maximum(1 - error**2, 0)) - 1e-5).all()
 

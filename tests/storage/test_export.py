@@ -1,4 +1,4 @@
-"""An export holds every turn and what was read of it, and another memory takes both in; damage is never taken in."""
+"""An export has every turn and its readings, and another memory can import both. It never imports damaged data."""
 
 import io
 import itertools
@@ -61,7 +61,7 @@ def entry(**changes):
 
 
 def inputs():
-    """What is read of the turns, as (prefix, text)."""
+    """Return all texts that a reader reads of the turns, as (prefix, text)."""
     return [
         (f"{turn.speaker}: " if turn.speaker else "", span.of(turn.text))
         for turn in TURNS
@@ -71,13 +71,13 @@ def inputs():
 
 @pytest.fixture(scope="module")
 def recorded(reader):
-    """Reads these turns, always in the same way; a real one rounds as its batches fall."""
+    """A reader with recorded readings. A real reader rounds in another way when the batches are different."""
     return RecordedReader(reader, inputs())
 
 
 @pytest.fixture
 def blind(reader):
-    """Fails if it has to read."""
+    """A reader without readings, which fails if it must read a text."""
     return RecordedReader(reader, [])
 
 
@@ -95,15 +95,16 @@ def exported(original, tmp_path):
 
 
 def imported(path, reader):
-    """Both files of the export of a memory that has taken in an export."""
+    """Import an export into a new memory, export this memory, and return the content of both new files."""
     with TitansMemory.open(":memory:", tenant="bob", reader=reader) as other:
         assert other.import_(path) == len(TURNS)
-        again = path.with_name("again.jsonl")
-        other.export(again)
-        return again.read_bytes(), readings_path(again).read_bytes()
+        copy = path.with_name("again.jsonl")
+        other.export(copy)
+        return both(copy)
 
 
 def both(path):
+    """Return the content of both files of an export."""
     return path.read_bytes(), readings_path(path).read_bytes()
 
 
@@ -112,7 +113,7 @@ def test_an_export_comes_back_whole_and_nothing_is_read_again(original, exported
         assert other.import_(exported) == len(TURNS)
         assert other.turns() == original.turns() == TURNS
         assert torch.equal(other._learned.learner.state.inverse, original._learned.learner.state.inverse)
-        assert other.import_(exported) == 0  # twice is once
+        assert other.import_(exported) == 0  # a second import adds nothing
         assert len(other.turns()) == len(TURNS)
     assert imported(exported, blind) == both(exported)
 
@@ -217,7 +218,7 @@ def test_what_comes_late_in_a_file_keeps_all_of_it_out(exported, blind, monkeypa
     lines = exported.read_text().split("\n")[:-1]
     exported.write_text("\n".join([*lines[:-1], lines[-1].replace('"d"', '"a"')]))
     with TitansMemory.open(":memory:", tenant="bob", reader=blind) as other:
-        with pytest.raises(ForeignFileError, match=r"line 5: .*'a' was there before"):
+        with pytest.raises(ForeignFileError, match=r"line 5: .*an earlier turn has the id 'a' too"):
             other.import_(exported)
         assert other.turns() == []
 
@@ -238,15 +239,15 @@ JSON = st.recursive(
 
 
 def test_any_line_is_a_turn_or_is_refused(tmp_path, reader):
-    names, whatever = map("{}/{}".format, itertools.repeat(tmp_path), itertools.count()), Whatever(reader)
+    paths, same = map("{}/{}".format, itertools.repeat(tmp_path), itertools.count()), SameReading(reader)
 
     @settings(max_examples=60, deadline=None)
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys([*ENTRY, "other"], JSON)), st.binary(max_size=20))
     def holds(changes, noise):
-        path = Path(next(names))
+        path = Path(next(paths))
         line = json.dumps(ENTRY | changes).encode()
         path.write_bytes(HEAD.encode() + (noise if len(noise) % 2 else line + noise))
-        with TitansMemory.open(":memory:", tenant="alice", reader=whatever) as memory:
+        with TitansMemory.open(":memory:", tenant="alice", reader=same) as memory:
             try:
                 assert memory.import_(path) == 1
                 assert memory.turns()[0].text == (ENTRY | changes)["text"]
@@ -256,8 +257,8 @@ def test_any_line_is_a_turn_or_is_refused(tmp_path, reader):
     holds()
 
 
-class Whatever(RecordedReader):
-    """Has one reading for every text."""
+class SameReading(RecordedReader):
+    """A reader that returns the same reading for every text."""
 
     def __init__(self, reader):
         super().__init__(reader, [("", "Hi.")])
@@ -266,7 +267,7 @@ class Whatever(RecordedReader):
         return [self.readings["Hi."]] * len(texts)
 
 
-# ── readings that are not whole: the turns are read, and the memory is the same ──
+# ── missing or damaged readings: the turns are read again, and the memory is the same ──
 
 
 def test_without_readings_the_turns_are_read(exported, recorded):
@@ -291,7 +292,7 @@ def test_readings_of_another_reader_are_not_taken(exported, blind):
 @pytest.mark.parametrize("flips", [60, pytest.param(3000, marks=pytest.mark.slow)])
 def test_no_flipped_bit_changes_anything(exported, recorded, flips):
     expected, path = both(exported), readings_path(exported)
-    chance = random.Random(1)  # noqa: S311 - to be repeated, not to be secret
+    chance = random.Random(1)  # noqa: S311 - reproducible, not secret
     header = int.from_bytes(expected[1][:8], "little") + 8
     for number in range(flips):
         damaged = bytearray(expected[1])
@@ -347,15 +348,18 @@ def test_another_file_in_the_place_of_the_readings_changes_nothing(exported, rec
 
 
 def header_of(path):
+    """Return the metadata in the header of a safetensors file."""
     data = path.read_bytes()
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
 
 
 def without(name):
+    """Return a function that removes a tensor."""
     return lambda tensors: tensors.pop(name)
 
 
 def changed(name, function):
+    """Return a function that changes a tensor."""
     return lambda tensors: tensors.update({name: np.ascontiguousarray(function(tensors[name]))})
 
 
@@ -389,6 +393,7 @@ def test_tensors_that_do_not_fit_each_other_change_nothing(exported, recorded, f
 
 
 def zeros(keys):
+    """Return packed keys of the same size in which every number is zero."""
     return b"\x88" * len(keys)
 
 
@@ -435,7 +440,7 @@ def test_a_path_that_cannot_be_written_or_read(memory, tmp_path):
 
 
 def failing_at(number, function):
-    """The function, but its n-th call fails."""
+    """Wrap a function so that its n-th call fails, as on a full disk."""
     calls = itertools.count(1)
 
     def call(*arguments, **named):
@@ -504,6 +509,7 @@ def test_a_link_stays_a_link(original, tmp_path):
 
 
 def run(*arguments):
+    """Run a command of the command line."""
     return CliRunner().invoke(cli.build_app(), [*map(str, arguments)])
 
 

@@ -1,4 +1,4 @@
-"""Every storage keeps every promise of `TurnLog`."""
+"""Every storage passes the contract of `TurnLog`."""
 
 import pytest
 
@@ -23,8 +23,8 @@ def _numbers(log):
     return [each.number for record in log.records(after=0, keys=False) for each in record.passages]
 
 
-class Damaged:
-    """What logs in SQL promise of rows that somebody changed."""
+class DamageTests:
+    """Tests of logs in SQL whose rows were changed."""
 
     @pytest.mark.parametrize("name", DAMAGES)
     def test_a_row_that_was_changed_is_an_error(self, log, name):
@@ -47,7 +47,7 @@ class Damaged:
         assert log.load_snapshot() is None
 
 
-class TestFile(Damaged, TurnLogContract):
+class TestFile(DamageTests, TurnLogContract):
     @pytest.fixture(autouse=True)
     def _path(self, tmp_path):
         self.path = tmp_path / "memory.db"
@@ -56,12 +56,12 @@ class TestFile(Damaged, TurnLogContract):
         return open_log(self.path, tenant, reader=reader, dim=dim)
 
 
-class TestInMemory(Damaged, OneLogContract):
+class TestInMemory(DamageTests, OneLogContract):
     def open_log(self, tenant="alice", *, reader="a reader", dim=DIM):
         return open_log(":memory:", tenant, reader=reader, dim=dim)
 
 
-class TestPostgres(Damaged, TurnLogContract):
+class TestPostgres(DamageTests, TurnLogContract):
     @pytest.fixture(autouse=True)
     def _url(self, postgres_url):
         self.url = postgres_url

@@ -22,7 +22,7 @@ OLD = {
     "bob": [Turn("The boiler leaks.", "user", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "s", {}, "boiler")],
     "silent": [],
 }
-"""Of a file of version 2; the turn after them, the last one that was stored, was forgotten."""
+"""Turns of a file of version 2, by tenant. The last turn that was stored after them was forgotten."""
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def path(tmp_path, reader):
 
 
 def pragma(path, name):
+    """Return the value of a pragma of a file."""
     connection = sqlite3.connect(path)
     [value] = connection.execute(f"PRAGMA {name}").fetchone()
     connection.close()
@@ -65,15 +66,12 @@ def test_a_migration_that_fails_changes_nothing(path, reader, monkeypatch):
     assert pragma(path, "user_version") == len(MIGRATIONS)
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         assert len(memory.turns()) == 1
-        assert (
-            memory._learned.log._connection.execute("SELECT * FROM sqlite_schema WHERE name = 'remarks'").fetchall()
-            == []
-        )
+        assert memory._learned.log._rows("SELECT * FROM sqlite_schema WHERE name = 'remarks'") == []
 
 
 @pytest.fixture
 def old(tmp_path, reader):
-    """A file as version 2 wrote it."""
+    """A file as version 2 of the schema wrote it."""
     path = tmp_path / "old.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in [*MIGRATIONS[0], *MIGRATIONS[1]]:
@@ -92,9 +90,10 @@ def old(tmp_path, reader):
 
 
 def insert(connection, tenant, turn, passages):
+    """Insert a turn and its passages into a file of version 2."""
     row = (tenant, turn.id, turn.text, turn.speaker, turn.session, turn.at.timestamp(), json.dumps(turn.metadata))
     columns = "tenant, id, text, speaker, session, at, metadata, digest"
-    query = f"INSERT INTO turns ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own words
+    query = f"INSERT INTO turns ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - only constants
     cursor = connection.execute(query, (*row, turn.id.encode()))
     for number, passage in enumerate(passages, cursor.lastrowid << 20):
         vectors = (passage.column.tobytes(), passage.pooled.tobytes())
@@ -115,11 +114,10 @@ def test_a_file_of_version_2_is_the_same_memory(old, reader, tmp_path):
             assert memory._learned.log.rehearsals() == ((3, [1, 3]) if name == "alice" else (0, []))
             assert equals_a_replay(memory)
             new.memorize_many(turns)
-            if name != "alice":  # who has rehearsed
+            if name != "alice":  # only alice's weights have learned rehearsed turns
                 assert memory.recall("What leaks?") == new.recall("What leaks?")
-            assert (
-                memory.memorize(turns[0].text, speaker=turns[0].speaker).duplicate_of == turns[0].id if turns else True
-            )
+            if turns:
+                assert memory.memorize(turns[0].text, speaker=turns[0].speaker).duplicate_of == turns[0].id
 
 
 def test_a_file_of_version_2_gives_no_position_twice_and_keeps_no_words_but_the_turns(old, reader):
@@ -135,7 +133,7 @@ def test_a_file_of_version_2_gives_no_position_twice_and_keeps_no_words_but_the_
 def test_a_file_of_version_2_whose_turns_were_all_forgotten_gives_no_position_twice(old, reader):
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         for table in ("rehearsals", "keys", "passages", "turns"):
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - only constants
     with TitansMemory.open(old, tenant="alice", reader=reader) as memory:
         memory.memorize("Good morning.", id="morning")
         assert memory._learned.log.position_of("morning") == 6

@@ -1,4 +1,4 @@
-"""A memory on PostgreSQL answers as one in a file does."""
+"""A memory on PostgreSQL gives the same answers as a memory in a file."""
 
 import multiprocessing
 from datetime import UTC, datetime, timedelta
@@ -30,10 +30,11 @@ QUESTIONS = [
 
 
 def answers(memory):
+    """Return what a memory recalls for all questions, with and without filters."""
     return [
-        [(recall.id, round(recall.score, 5)) for recall in found] + [found.confidence, len(found)]
+        [(recall.id, round(recall.score, 5)) for recall in recalls] + [recalls.confidence, len(recalls)]
         for question in QUESTIONS
-        for found in (memory.recall(question, k=5), memory.recall(question, k=3, speaker="Ada", since=TURNS[20].at))
+        for recalls in (memory.recall(question, k=5), memory.recall(question, k=3, speaker="Ada", since=TURNS[20].at))
     ]
 
 
@@ -44,7 +45,7 @@ def memory(postgres_url, reader):
 
 
 def test_it_recalls_what_a_file_recalls_through_all_that_happens_to_it(memory, postgres_url, reader, tmp_path):
-    def same():
+    def assert_equal():
         assert answers(memory) == answers(file)
         assert [turn.id for turn in memory.turns()] == [turn.id for turn in file.turns()]
         assert memory.stats().tokens == file.stats().tokens
@@ -54,20 +55,20 @@ def test_it_recalls_what_a_file_recalls_through_all_that_happens_to_it(memory, p
             each.memorize_many(TURNS[:40])
             for turn in TURNS[40:]:
                 each.memorize(turn)
-        same()
+        assert_equal()
         for each in (memory, file):
             each.forget("7")
             each.forget(session="2")
             each.update("3", "Leo lives in Bergen.")
-        same()
+        assert_equal()
         for each in (memory, file):
             assert each.consolidate(0.2)
-        same()
+        assert_equal()
         assert equals_a_replay(memory)
         memory.close()
-        with TitansMemory.open(postgres_url, tenant="alice", reader=reader) as again:
-            assert answers(again) == answers(file)
-            assert equals_a_replay(again)
+        with TitansMemory.open(postgres_url, tenant="alice", reader=reader) as reopened:
+            assert answers(reopened) == answers(file)
+            assert equals_a_replay(reopened)
 
 
 def test_tenants_of_a_bank_share_nothing_but_the_server(postgres_url, reader):
@@ -75,8 +76,8 @@ def test_tenants_of_a_bank_share_nothing_but_the_server(postgres_url, reader):
         for name in NAMES:
             bank.tenant(name).memorize(f"The password of this house is {name}.", id="password")
         for name in NAMES:
-            found = bank.tenant(name).recall("What is the password of this house?", k=10)
-            assert [recall.text for recall in found] == [f"The password of this house is {name}."]
+            recalls = bank.tenant(name).recall("What is the password of this house?", k=10)
+            assert [recall.text for recall in recalls] == [f"The password of this house is {name}."]
         assert bank.tenants() == sorted(NAMES)
         assert bank.tenant("Ada").forget_tenant() == 1
         assert bank.tenants() == sorted(NAMES[1:])
@@ -89,12 +90,12 @@ def test_it_sleeps_and_wakes_with_the_password_it_was_given(memory):
 
 
 def test_another_reader_is_refused(memory, postgres_url):
-    class Other:
+    class OtherReader:
         fingerprint, dim = "another reader", 384
 
     memory.memorize("The key is under the mat.")
     with pytest.raises(ReaderMismatchError):
-        TitansMemory.open(postgres_url, tenant="alice", reader=Other())
+        TitansMemory.open(postgres_url, tenant="alice", reader=OtherReader())
 
 
 def test_processes_lose_no_update_of_one_another(memory, postgres_url, reader, tmp_path):
@@ -111,6 +112,7 @@ def test_processes_lose_no_update_of_one_another(memory, postgres_url, reader, t
 
 
 def _memorize(job):
+    """Memorize texts in a process of its own."""
     url, readings, texts = job
     with TitansMemory.open(url, tenant="alice", reader=RecordedReader.load(readings)) as memory:
         for text in texts:
@@ -120,16 +122,16 @@ def _memorize(job):
 def test_a_server_that_only_reads_can_be_asked_and_refuses_the_rest(memory, postgres_url, reader):
     replica = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-c%20default_transaction_read_only%3Don"
     memory.memorize("The key is under the mat.", id="key")
-    with TitansMemory.open(replica, tenant="alice", reader=reader) as reading:
+    with TitansMemory.open(replica, tenant="alice", reader=reader) as read_only:
         memory.memorize("The train leaves at noon.")
-        assert reading.recall("When does the train leave?").best.text == "The train leaves at noon."
+        assert read_only.recall("When does the train leave?").best.text == "The train leaves at noon."
         for write in (
-            lambda: reading.memorize("The boiler leaks."),
-            lambda: reading.forget("key"),
-            reading.consolidate,
+            lambda: read_only.memorize("The boiler leaks."),
+            lambda: read_only.forget("key"),
+            read_only.consolidate,
         ):
             with pytest.raises(UnwritableError):
                 write()
-        assert [turn.text for turn in reading.turns()] == [turn.text for turn in memory.turns()]
+        assert [turn.text for turn in read_only.turns()] == [turn.text for turn in memory.turns()]
     with pytest.raises(UnwritableError):
         TitansMemory.open(replica, tenant="bob", reader=reader)

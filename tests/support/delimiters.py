@@ -1,4 +1,4 @@
-"""What a text must not spell in a prompt, and how a forgiving parser reads."""
+"""Control tokens that a stored text must not form in a prompt, and how a lenient parser reads a text."""
 
 import re
 import unicodedata
@@ -14,6 +14,6 @@ TOKENS = [
 
 
 def lenient(text):
-    """As a parser would read it that forgives case, white space, width and what is invisible."""
-    seen = "".join(character for character in text if unicodedata.category(character) not in {"Cf", "Mn"})
-    return re.sub(r"\s", "", unicodedata.normalize("NFKC", seen)).lower()
+    """Return a text as a parser reads it that ignores case, white space, width and invisible characters."""
+    visible = "".join(character for character in text if unicodedata.category(character) not in {"Cf", "Mn"})
+    return re.sub(r"\s", "", unicodedata.normalize("NFKC", visible)).lower()

@@ -1,7 +1,8 @@
-"""A disk that fails, or takes the process with it, at its n-th operation.
+"""A disk that fails, or kills the process, at its n-th operation.
 
-SQLite asks a VFS for its files. The one here hands everything on to the system's, and counts what changes a watched
-file: each write, sync, truncation and deletion. It is made with ctypes, for the SQLite that Python uses.
+SQLite opens its files through a VFS. The VFS of this module passes every call on to the VFS of the system, and counts
+the operations that change a watched file: writes, syncs, truncations and deletions. It is made with ctypes, for the
+SQLite library that Python uses.
 """
 
 import _sqlite3
@@ -21,7 +22,7 @@ _Sync = CFUNCTYPE(c_int, c_void_p, c_int)
 
 
 class _Methods(Structure):
-    """sqlite3_io_methods, version 3: what can be done with an open file."""
+    """sqlite3_io_methods, version 3: the methods of an open file."""
 
     _fields_ = (
         ("version", c_int), ("close", c_void_p), ("read", c_void_p),
@@ -31,7 +32,7 @@ class _Methods(Structure):
 
 
 class _Vfs(Structure):
-    """sqlite3_vfs, version 3."""
+    """sqlite3_vfs, version 3: the methods of a file system."""
 
     _fields_ = (
         ("version", c_int), ("file_size", c_int), ("longest_path", c_int),
@@ -45,12 +46,16 @@ _sqlite.sqlite3_vfs_find.restype = POINTER(_Vfs)
 _sqlite.sqlite3_vfs_register.argtypes = [c_void_p, c_int]
 _sqlite.sqlite3_vfs_unregister.argtypes = [c_void_p]
 
-_kept = []  # SQLite holds pointers to these as long as a connection is open, whoever else has let go of them
+_kept = []  # disks that must stay in memory: SQLite holds pointers to them as long as a connection is open
 
 
 @contextmanager
 def faulty_disk(path):
-    """The disk below a database and its journals, for all connections that are opened meanwhile."""
+    """Yield the disk of a database and its journals. All connections that are opened inside the block use it.
+
+    Args:
+        path: Path of the database.
+    """
     system = _sqlite.sqlite3_vfs_find(None)
     disk = FaultyDisk(path, system)
     _kept.append(disk)
@@ -64,10 +69,11 @@ def faulty_disk(path):
 
 
 class FaultyDisk:
-    """Counts operations, and does to the n-th what it was told.
+    """Counts operations, and lets the n-th operation fail or kill the process.
 
     Attributes:
-        operations: "write", "sync", "truncate" and "delete" since `fail_at`, `kill_at` or `heal` was called, in order.
+        operations: Names of the operations since the last call of `fail_at`, `kill_at` or `heal`, in order: "write",
+            "sync", "truncate" and "delete".
     """
 
     def __init__(self, path, system):
@@ -75,24 +81,25 @@ class FaultyDisk:
         self.heal()
         self._watched = os.fsencode(os.path.realpath(path))
         self._system = system
-        self._methods = {}  # by the address of the system's: it has others for a database than for its journal
+        # By the address of the system's methods, because a database has other methods than its journal.
+        self._methods = {}
         self.vfs = _Vfs.from_buffer_copy(system.contents)
         self.vfs.name = b"faulty"
         self.vfs.open, self.vfs.delete = _Open(self._open), _Delete(self._delete)
 
     def heal(self):
-        """Nothing fails from here on."""
+        """Let all operations succeed from now on."""
         self.operations = []
         self._is_faulty = lambda n: False
         self._fault = None
 
     def fail_at(self, number, code, *, forever=False):
-        """Let the operation of this number, counted from 1, fail with an SQLite error code; a write fails half-way.
+        """Let one operation fail with an SQLite error code. A write fails after half of its bytes.
 
         Args:
-            number: at least 1.
-            code: as of `sqlite3.SQLITE_FULL`.
-            forever: whether all operations after it fail as well, until `heal`.
+            number: Number of the operation, counted from 1.
+            code: Error code, for example `sqlite3.SQLITE_FULL`.
+            forever: Whether all later operations fail too, until `heal` is called.
         """
         self.operations = []
         self._torn = True
@@ -100,7 +107,12 @@ class FaultyDisk:
         self._fault = lambda: code
 
     def kill_at(self, number, *, torn):
-        """Let the operation of this number kill the process before it happens; if torn, half of a write does happen."""
+        """Kill the process before one operation.
+
+        Args:
+            number: Number of the operation, counted from 1.
+            torn: Whether half of the bytes are written first, if the operation is a write.
+        """
         self.operations = []
         self._torn = torn
         self._is_faulty = lambda n: n == number
@@ -111,7 +123,7 @@ class FaultyDisk:
         if code == SQLITE_OK and self._watches(name):
             methods = c_void_p.from_address(file)  # the first member of every sqlite3_file
             if methods.value not in self._methods:
-                self._methods[methods.value] = self._faulty(_Methods.from_address(methods.value))
+                self._methods[methods.value] = self._wrap(_Methods.from_address(methods.value))
             methods.value = ctypes.addressof(self._methods[methods.value])
         return code
 
@@ -123,7 +135,9 @@ class FaultyDisk:
             return self._fault()
         return self._system.contents.delete(ctypes.cast(self._system, c_void_p), name, sync)
 
-    def _faulty(self, system):
+    def _wrap(self, system):
+        """Return methods that count, and then call the methods of the system or fail."""
+
         def write(file, data, count, offset):
             if self._is_next_faulty("write"):
                 if self._torn:

@@ -1,4 +1,4 @@
-"""Models for tests of LlamaIndex's engines and agents: one that follows a script, one that runs here."""
+"""Models for tests of LlamaIndex's engines and agents: one follows a script, the other is a small local model."""
 
 import asyncio
 from contextlib import contextmanager
@@ -26,49 +26,51 @@ STRICT = """
 {{ message.content }}
 {% endfor -%}
 """
-"""A chat template as those of Mistral's, Google's and Meta's models: it refuses what they refuse."""
+"""A chat template that refuses the same messages as the templates of Mistral's, Google's and Meta's models."""
 
 
 def rendered(messages):
-    """The prompt that the strict template makes of chat messages."""
+    """Return the prompt that the strict template makes from chat messages."""
     conversation = [
-        {"role": said.role.value, "content": said.content or "", "calls": bool(tool_calls(said))} for said in messages
+        {"role": message.role.value, "content": message.content or "", "calls": bool(tool_calls(message))}
+        for message in messages
     ]
     [[prompt], _] = render_jinja_template([conversation], chat_template=STRICT)
     return prompt.strip()
 
 
 def tool_calls(message):
+    """Return the tool calls of a message."""
     return [block for block in message.blocks if isinstance(block, ToolCallBlock)]
 
 
 def call(name, **arguments):
-    """A message that calls a tool."""
+    """Return a message that calls a tool."""
     block = ToolCallBlock(tool_call_id=f"call-{name}", tool_name=name, tool_kwargs=arguments)
     return ChatMessage(role="assistant", blocks=[block])
 
 
 class ScriptedLLM(MockFunctionCallingLLM):
-    """Answers what a function makes of the messages, a text or a message; keeps the prompts it was given."""
+    """Answers with what a function returns for the messages: a text or a message. Keeps all prompts."""
 
     _prompts: list[str] = PrivateAttr(default_factory=list)
 
     def __init__(self, answer=lambda messages: "I see."):
         def generate(messages, **kwargs):
             self._prompts.append(rendered(messages))
-            said = answer(messages)
-            return said if isinstance(said, ChatMessage) else ChatMessage(said, role="assistant")
+            reply = answer(messages)
+            return reply if isinstance(reply, ChatMessage) else ChatMessage(reply, role="assistant")
 
         super().__init__(response_generator=generate, is_chat_model=True)
 
     @property
     def prompts(self):
-        """What the model was given, oldest first."""
+        """All prompts of the model, oldest first."""
         return self._prompts
 
 
 def local_llm(language_model):
-    """The small language model of the fixture behind LlamaIndex's interface; loads nothing a second time."""
+    """Wrap the small language model of the fixture for LlamaIndex, without loading it a second time."""
     return HuggingFaceLLM(
         model=language_model.model,
         tokenizer=language_model.tokenizer,
@@ -81,7 +83,10 @@ def local_llm(language_model):
 
 @contextmanager
 def own_loop():
-    """In its synchronous calls LlamaIndex begins an event loop where the thread has none, and never closes it."""
+    """Give the thread an event loop, and close it after the block.
+
+    In a thread without an event loop, synchronous calls of LlamaIndex create one and never close it.
+    """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

@@ -1,4 +1,4 @@
-"""A memory that is busy: for tests of what waits for it, and what must not."""
+"""A memory that is busy, for tests of which calls wait for it and which calls do not."""
 
 import threading
 from contextlib import contextmanager
@@ -6,7 +6,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def locked(memory):
-    """Another thread holds the memory's lock until the block calls what it is given, or ends."""
+    """Hold the memory's lock in another thread.
+
+    Yields:
+        A function that releases the lock. The end of the block releases it too.
+    """
     held, release = threading.Event(), threading.Event()
 
     def hold():

@@ -1,4 +1,7 @@
-"""Whether slow work keeps the event loop waiting; its thread tells, a stopwatch would tell about the machine."""
+"""Checks whether slow work blocks the event loop.
+
+The check looks at the thread in which the work runs. A measured time would depend on how busy the machine is.
+"""
 
 import asyncio
 import time
@@ -7,15 +10,18 @@ _loops = []
 
 
 def slow_work():
-    """Stands for what takes long: a model's reading, a file's opening."""
+    """Record the event loop of this thread.
+
+    Tests call it in place of slow work, such as reading a text or opening a file.
+    """
     try:
         _loops.append(asyncio.get_running_loop())
-    except RuntimeError:  # in a thread of its own, as it should
+    except RuntimeError:  # the work runs in a thread without an event loop, as it should
         _loops.append(None)
 
 
 async def stops_the_loop(work):
-    """Whether this loop had to wait for slow work, of which there must be some."""
+    """Await `work`, which must call `slow_work`. Return whether slow work ran on this event loop."""
     _loops.clear()
     await work
     assert _loops, "nothing slow was done"
@@ -23,7 +29,7 @@ async def stops_the_loop(work):
 
 
 async def longest_stop_during(work):
-    """Seconds for which nothing else could run on the loop."""
+    """Await `work`. Return the longest time in seconds for which nothing else could run on the event loop."""
     task = asyncio.ensure_future(work)
     longest, last = 0.0, time.perf_counter()
     while not task.done():

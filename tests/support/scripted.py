@@ -1,4 +1,4 @@
-"""Chat models for tests of agents: one that answers as it is told, one that repeats what it was asked."""
+"""A chat model for tests of agents. It follows a script."""
 
 from typing import Any
 
@@ -9,9 +9,12 @@ from pydantic import Field
 
 
 class ScriptedModel(BaseChatModel):
-    """Gives its answers one after the other, then repeats the question; keeps what it was asked.
+    """Gives its answers one after the other. When they are used up, it repeats the question.
 
-    An answer is a text, a message (with tool calls, say) or an exception to raise.
+    Attributes:
+        answers: Answers that are still to come. An answer is a text, a message (for example with tool calls), or an
+            exception to raise.
+        requests: Messages of each request, in order.
     """
 
     answers: list[Any] = Field(default_factory=list)
@@ -26,7 +29,7 @@ class ScriptedModel(BaseChatModel):
 
     @property
     def systems(self):
-        """The system message's text in each request, "" without one."""
+        """Text of the system message in each request; "" for a request without one."""
         return ["".join(message.text for message in request if message.type == "system") for request in self.requests]
 
     def bind_tools(self, tools, **kwargs):
@@ -42,5 +45,5 @@ class ScriptedModel(BaseChatModel):
 
 
 def calls(name, **args):
-    """A message that calls a tool."""
+    """Return a message that calls a tool."""
     return AIMessage("", tool_calls=[{"name": name, "args": args, "id": f"call-{name}", "type": "tool_call"}])

@@ -1,4 +1,4 @@
-"""What is found in a memory's file after something happened to it."""
+"""Checks of a memory's file, for example after a crash."""
 
 import torch
 
@@ -7,12 +7,12 @@ from titans_core.memory.learner import Learner
 
 
 def inspected(path, reader, *, tenant="alice"):
-    """Open a memory and look at all that it promises.
+    """Open a memory and check its promises.
 
     Returns:
-        A dict with `turns` (pairs of id and text, in order), `integrity` ("ok" if SQLite finds nothing wrong),
-        `replayed` (whether the weights are, bit for bit, those of a replay of the log) and `recalled` (whether every
-        turn is found by its own text).
+        A dict with `turns` (lists of id and text, in order), `integrity` ("ok" if SQLite finds no fault), `replayed`
+        (whether the weights equal those of a replay of the log, bit for bit) and `recalled` (whether every turn is
+        recalled by its own text).
     """
     with TitansMemory.open(path, tenant=tenant, reader=reader) as memory:
         turns = memory.turns()
@@ -25,23 +25,19 @@ def inspected(path, reader, *, tenant="alice"):
 
 
 def equals_a_replay(memory):
-    """Whether the weights and the index are what learning the whole log anew gives."""
-    known, fresh = (
-        _learned(cache)
-        for cache in (
-            memory._learned.learner,
-            Learner(_WithoutSnapshots(memory._learned.log), memory._learned.learner.spec),
-        )
-    )
-    return known.keys() == fresh.keys() and all(torch.equal(known[name], fresh[name]) for name in known)
+    """Return whether the weights and the index equal those of a new learner that learns the whole log."""
+    learner = memory._learned.learner
+    current, replayed = map(_tensors, (learner, Learner(_WithoutSnapshots(memory._learned.log), learner.spec)))
+    return current.keys() == replayed.keys() and all(torch.equal(current[name], replayed[name]) for name in current)
 
 
-def _learned(cache):
-    return cache.state.tensors() | cache.index.saved()
+def _tensors(learner):
+    """Return all tensors of the weights and the index, by name."""
+    return learner.state.tensors() | learner.index.saved()
 
 
 class _WithoutSnapshots:
-    """A log that has lost its weights, so that they are replayed."""
+    """A log without saved weights, so that a learner replays all turns."""
 
     def __init__(self, log):
         self._log = log

@@ -1,4 +1,4 @@
-"""A language model that is small enough to be made for a test."""
+"""A language model that is so small that each test can create its own."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,14 @@ WORDS = ["<end>", "<start>", *"abcdefghijklmnopqrstuvwxyz", "ab"]
 
 
 def write_gguf(path, seed=0):
-    """A language model of the default's architecture, with random weights and a token for each letter."""
+    """Write a language model with random weights, and return its path.
+
+    It has the architecture of the default language model, and one token for each letter.
+
+    Args:
+        path: Path of the new GGUF file.
+        seed: Seed of the weights.
+    """
     writer = GGUFWriter(path, "llama")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -47,7 +54,10 @@ def write_gguf(path, seed=0):
 
 
 def converted(folder, *quantizations):
-    """The path of such a file, which was converted into the folder and loaded in these ways."""
+    """Write a tiny language model, load it once with each quantization, and return the path of its GGUF file.
+
+    Loading converts the file. The results are in the folder too.
+    """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TITANS_CACHE", str(folder))
         path = str(write_gguf(folder / "tiny.gguf"))

@@ -1,4 +1,4 @@
-"""A 4-bit language model with its weights unpacked: the same numbers, and a token in half the time."""
+"""A 4-bit language model with unpacked weights: its numbers are the same, and a token takes half the time."""
 
 import copy
 
@@ -8,8 +8,8 @@ from titans_core.readers import CausalLM
 
 
 def unpacked(lm):
-    """A copy of a 4-bit model whose products need not unpack their weights each time."""
-    # The model has loaded it; before that, it would be imported as it stands, and could print.
+    """Return a copy of a 4-bit model whose weights are already unpacked, so that no product must unpack them."""
+    # By now the model has loaded bitsandbytes with our precautions. An earlier import could print to the terminal.
     from bitsandbytes.functional import dequantize_4bit
     from bitsandbytes.nn import Linear4bit
 

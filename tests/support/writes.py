@@ -1,4 +1,4 @@
-"""Every kind of write, with the turns that are stored before and after it."""
+"""All kinds of writes, with the turns that are stored before and after each."""
 
 import itertools
 
@@ -13,7 +13,7 @@ BEFORE = {
 NEW = {"train": "The train to Porto leaves at 7:40.", "bins": "The bins are collected on Tuesday."}
 CHANGED = "My PIN is a secret."
 GONE = b"ylopho"
-"""Of the text that `update` and `forget` remove, in every file."""
+"""Bytes of the text that `update` and `forget` must remove from every file."""
 AFTERWARDS = "I planted tomatoes on the balcony."
 QUESTION = "Where does Ada live?"
 TEXTS = [*BEFORE.values(), *NEW.values(), CHANGED, AFTERWARDS, QUESTION]
@@ -35,16 +35,23 @@ WRITES = {
 
 
 def store_before(path, reader):
-    """A file with the turns of `BEFORE`; its saved weights lack the last one."""
+    """Create a file with the turns of `BEFORE`. The saved weights have not learned the last turn."""
     with TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         for name, text in BEFORE.items():
             memory._learned.learner.save_snapshot()
             memory.memorize(text, id=name)
-        memory._learned.learner._saved = len(BEFORE)  # pretend it was saved, so that closing does not
+        memory._learned.learner._saved = len(BEFORE)  # as if the weights were saved, so that closing does not save them
 
 
 def steps_of(name, path, reader, *, stride):
-    """The numbers of the steps in which the disk does an undisturbed write: of its writes only each `stride`-th one."""
+    """Do a write without faults, and return the numbers of the operations of the disk.
+
+    Args:
+        name: Name of the write in `WRITES`.
+        path: Path of the file.
+        reader: The reader.
+        stride: Only each `stride`-th operation "write" is returned; all other operations are.
+    """
     with faulty_disk(path) as disk, TitansMemory.open(path, tenant="alice", reader=reader) as memory:
         disk.heal()
         WRITES[name][0](memory)

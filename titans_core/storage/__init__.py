@@ -1,4 +1,4 @@
-"""The durable log of turns, from which everything else can be rebuilt."""
+"""The durable log of turns. Weights and indexes can be rebuilt from it."""
 
 from titans_core.storage.codec import decode_keys, encode_keys, unpack_codes
 from titans_core.storage.filters import FilterArguments, Filters

@@ -1,4 +1,4 @@
-"""Filters: conditions on turns."""
+"""Filters: conditions that a turn must meet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FilterArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions that a turn must meet; it must meet all of them. None is no condition.
+    """Conditions on a turn, which must meet all of them. A field that is None is no condition.
 
     Attributes:
         speaker: The turn was said by exactly this speaker.
@@ -36,12 +36,12 @@ class Filters:
         until: The turn was said before this time.
         session: The turn belongs to exactly this session.
         source: The turn comes from exactly this source.
-        where: The metadata have each of these keys with this value (str, int, float, bool or None).
+        where: The turn's metadata have each of these keys with this value (str, int, float, bool or None).
         ids: The turn's id is in this collection.
         except_texts: The turn's text is not in this collection.
 
     Raises:
-        InvalidQueryError: A condition has the wrong type, or is no valid Unicode.
+        InvalidQueryError: A condition has the wrong type, or contains invalid Unicode.
     """
 
     speaker: str | None = None
@@ -72,7 +72,7 @@ class Filters:
 
 
 def microseconds(time: datetime) -> int:
-    """The exact microseconds since 1970 of a time; a time without a zone is UTC."""
+    """Convert a time into exact microseconds since 1970. A time without a zone is UTC."""
     since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 

@@ -1,4 +1,4 @@
-"""What is intact in a damaged log, turn by turn."""
+"""Reads the turns of a damaged log, one by one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class InspectedTurn(NamedTuple):
     """One turn, as far as it is intact.
 
     Attributes:
-        position: Its place in the log.
-        turn: The turn; None if the text or a value beside it is damaged.
-        record: The record with its keys; None if a reading of the turn is damaged.
+        position: Position of the turn in the log.
+        turn: The turn; None if its text or another stored value of the turn is damaged.
+        record: The record with its keys; None if the turn's reading is damaged.
     """
 
     position: int
@@ -33,7 +33,10 @@ def inspect_turns(log: TurnLog, positions: Iterable[int]) -> Iterator[InspectedT
 
     Args:
         log: The log.
-        positions: The positions of the turns, in order.
+        positions: Positions of the turns, in order.
+
+    Yields:
+        Each turn, as far as it is intact.
     """
     for position in positions:
         yield InspectedTurn(position, _turn(log, position), _record(log, position))
@@ -42,7 +45,7 @@ def inspect_turns(log: TurnLog, positions: Iterable[int]) -> Iterator[InspectedT
 def _turn(log: TurnLog, position: int) -> Turn | None:
     try:
         return log.turn_at(position)
-    except (CorruptMemoryError, ValueError):  # no such row, or two of them
+    except (CorruptMemoryError, ValueError):  # the position has no row, or two rows
         return None
 
 

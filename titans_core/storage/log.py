@@ -21,12 +21,12 @@ class TurnLog(ABC):
     log. Within one process it is not thread-safe; the memory holds a lock. `titans_core.testing.TurnLogContract` tests
     the promises of each method, also for your own storage.
 
-    Every method raises a `StorageError`, whose subclass says what is wrong. It raises `CorruptMemoryError` instead of
-    returning values that differ from those that were written.
+    A method that fails raises a `StorageError`, whose subclass says what is wrong. It raises `CorruptMemoryError`
+    instead of returning values that differ from those that were written.
 
     Attributes:
-        url: Where the log is stored.
-        tenant: Whose log it is; no method reads or changes another tenant's turns.
+        url: URL or path of the storage.
+        tenant: Name of the tenant; no method reads or changes another tenant's turns.
     """
 
     url: str
@@ -36,11 +36,11 @@ class TurnLog(ABC):
 
     @abstractmethod
     def transaction(self, *, meanwhile: Callable[[], object] | None = None) -> AbstractContextManager[None]:
-        """Be the tenant's only writer: all writes in the block are on disk after it, or none.
+        """Run the block as the tenant's only writer. After it, all of its writes are on disk; after an error, none are.
 
         Args:
-            meanwhile: A function that may be called any number of times while another process writes. It does work that
-                would otherwise be done inside the block and let others wait.
+            meanwhile: Called any number of times, or never, while another process writes. It can do work in advance
+                that would otherwise be done inside the block, where other writers wait for it.
 
         Raises:
             StorageBusyError: Another process has been writing for more than five seconds.
@@ -48,7 +48,7 @@ class TurnLog(ABC):
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[None]:
-        """See the log at one moment in all reads of the block. It may be used inside a transaction."""
+        """Make all reads of the block see the log at the same moment. The block may be inside a transaction."""
 
     # ── writing, inside a transaction ──
 
@@ -57,9 +57,9 @@ class TurnLog(ABC):
         """Append one checked turn with its passages.
 
         Args:
-            turn: The turn, with id and time.
-            passages: Its passages, without numbers.
-            position: A free position to use instead of the next one, for a turn that is updated.
+            turn: The turn, with an id and a time.
+            passages: Passages of the turn, without numbers.
+            position: Free position to use instead of the next one, for a turn that is updated.
 
         Returns:
             The record, with the position and the numbers of the passages.
@@ -71,15 +71,15 @@ class TurnLog(ABC):
 
     @abstractmethod
     def delete_tenant(self) -> int:
-        """Delete all of the tenant, the name too; the log must not be used afterwards.
+        """Delete all data of the tenant and its name. The log must not be used afterwards.
 
         Returns:
-            The number of deleted turns.
+            Number of deleted turns.
         """
 
     @abstractmethod
     def set_metadata(self, position: int, metadata: Mapping[str, object]) -> None:
-        """Replace the valid metadata of a turn; the weights do not depend on metadata."""
+        """Replace the metadata of a turn by valid metadata. The weights do not depend on metadata."""
 
     @abstractmethod
     def rehearse(self, positions: Sequence[int]) -> None:
@@ -93,72 +93,85 @@ class TurnLog(ABC):
 
     @abstractmethod
     def head(self) -> Head:
-        """The state of the log."""
+        """Return the state of the log."""
 
     @abstractmethod
     def find(self, id: str) -> Turn | None:  # noqa: A002 - the name that callers use
-        """The turn with this id; None if there is none."""
+        """Return the turn with this id; None if there is none."""
 
     @abstractmethod
     def find_duplicate(self, turn: Turn) -> str | None:
-        """The id of the first turn with this speaker and text, or None; composed and decomposed accents are equal."""
+        """Return the id of the first turn with the speaker and text of `turn`; None if there is none.
+
+        Composed and decomposed accents are equal.
+        """
 
     @abstractmethod
     def select(self, filters: Filters) -> list[Turn]:
-        """The turns that pass the filters, in order."""
+        """Return the turns that pass the filters, in order."""
 
     @abstractmethod
     def positions(self, filters: Filters) -> list[int]:
-        """The positions of the turns that pass the filters, in order."""
+        """Return the positions of the turns that pass the filters, in order."""
 
     @abstractmethod
-    def position_of(self, id: str) -> int | None:  # noqa: A002 - as above
-        """The position of the turn with this id; None if there is none."""
+    def position_of(self, id: str) -> int | None:  # noqa: A002 - the name that callers use
+        """Return the position of the turn with this id; None if there is none."""
 
     @abstractmethod
     def turn_at(self, position: int) -> Turn:
-        """The turn at this position, which must exist."""
+        """Return the turn at this position, which must exist."""
 
     @abstractmethod
     def records(self, *, after: int, keys: bool) -> Iterator[TurnRecord]:
-        """The records of all turns after a position, in order.
+        """Yield the records of all turns after a position, in order.
 
         Args:
             after: The position; 0 for all turns.
-            keys: Whether to read the packed keys; without them the records' keys are empty.
+            keys: Whether to read the packed keys. If not, the keys in the records are empty.
         """
 
     @abstractmethod
     def keys(self, numbers: Sequence[int]) -> list[bytes]:
-        """The packed keys of the passages with these numbers, in the same order."""
+        """Return the packed keys of the passages with these numbers, in the same order."""
 
     @abstractmethod
     def texts(self, numbers: Sequence[int]) -> list[str]:
-        """The texts of the passages with these numbers, in the same order."""
+        """Return the texts of the passages with these numbers, in the same order."""
 
     @abstractmethod
     def written_by(self, source: str, *, since: float) -> int:
-        """The number of turns of a source that were written since a time, in seconds since 1970."""
+        """Return how many turns of a source were written at a time or later.
+
+        Args:
+            source: Name of the source.
+            since: The time, in seconds since 1970.
+        """
 
     # ── weights ──
 
     @abstractmethod
     def rehearsals(self) -> tuple[int, list[int]]:
-        """The last consolidation: the last position before it (0 without one), and the rehearsed positions in order."""
+        """Return what the last consolidation chose.
+
+        Returns:
+            The position of the last turn at that time (0 without a consolidation), and the positions of the rehearsed
+            turns, in order.
+        """
 
     @abstractmethod
     def load_snapshot(self) -> Snapshot | None:
-        """The saved weights; None if there are none or their checksum is wrong."""
+        """Return the saved weights; None if there are none, or if their checksum is wrong."""
 
     # ── the storage ──
 
     @abstractmethod
     def scrub(self) -> None:
-        """Overwrite deleted data wherever copies of it remain in the storage's own files."""
+        """Overwrite deleted data in all files of the storage that still contain it."""
 
     @abstractmethod
     def size(self) -> int:
-        """The bytes on disk of all tenants together; 0 if there is no disk."""
+        """Return the bytes that all tenants together use on disk; 0 for a storage without a disk."""
 
     @abstractmethod
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Records of the log: what it holds of a turn, and of the saved weights."""
+"""Records of the log: turns with their passages, saved weights, and the state of the log."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class Head(NamedTuple):
     """The state of a tenant's log.
 
     Attributes:
-        epoch: The epoch. Forgetting, updating and consolidating start a new one, in which all weights are rebuilt.
-        position: The position of the last turn; 0 without turns.
-        turns: The number of turns.
-        checksum: The sum of the checksums of all records (see `TurnRecord`); it shows whether a row is missing.
+        epoch: Number of the epoch. Forgetting, updating and consolidating start a new epoch, in which all weights are
+            rebuilt.
+        position: Position of the last turn; 0 without turns.
+        turns: Number of turns.
+        checksum: Sum of the checksums of all records (see `TurnRecord`); it shows whether a row is missing.
     """
 
     epoch: int
@@ -31,12 +32,12 @@ class PassageRecord:
     """The reading of one passage, as it is stored.
 
     Attributes:
-        number: The passage's number in the log; 0 before it is appended.
-        start: The first character in the turn's text.
-        end: The character after the last one.
-        column: float16 (d,), the sum of the keys; the passage's column in the memory's values (see `MemoryState`).
-        pooled: float16 (d,), the sentence vector, of unit length.
-        keys: The packed keys (see `codec`).
+        number: Number of the passage in the log; 0 before the passage is appended.
+        start: Index of its first character in the turn's text.
+        end: Index of the character after its last one.
+        column: Sum of the keys, float16 (d,); the passage's column in the memory's values (see `MemoryState`).
+        pooled: Sentence vector of unit length, float16 (d,).
+        keys: Packed keys (see `codec`).
     """
 
     number: int
@@ -52,13 +53,13 @@ class TurnRecord:
     """One turn, as the memory learns it.
 
     Attributes:
-        position: The turn's place in the log; later turns have higher positions.
-        speaker: Who said it.
-        session: The conversation.
-        at: When it was said, in seconds since 1970, UTC.
-        text: The text.
-        passages: The passages, in the order of the text.
-        checksum: The checksum of all fields but the text and the keys, which have their own.
+        position: Position of the turn in the log; later turns have higher positions.
+        speaker: Name of the speaker; None if it is unknown.
+        session: Name of the conversation; None if it has none.
+        at: Time at which the turn was said, in seconds since 1970, UTC.
+        text: Text of the turn.
+        passages: Passages of the turn, in the order of the text.
+        checksum: Checksum of all fields except the text and the keys, which have checksums of their own.
     """
 
     position: int
@@ -75,10 +76,10 @@ class Snapshot:
     """Saved weights.
 
     Attributes:
-        position: The position of the last turn that the weights have learned.
-        epoch: The tenant's epoch at that time.
+        position: Position of the last turn that the weights have learned.
+        epoch: Epoch of the tenant at that time.
         spec: Fingerprint of the memory's spec.
-        state: The weights in the safetensors format.
+        state: Weights in the safetensors format.
     """
 
     position: int

@@ -18,10 +18,13 @@ def open_log(url: str | Path, tenant: str, *, reader: str, dim: int) -> TurnLog:
     """Open a tenant's log, or create it.
 
     Args:
-        url: A path, ":memory:", or "postgresql://…".
-        tenant: The tenant's name.
-        reader: Fingerprint of the reader; a storage holds the keys of one reader only.
-        dim: The length of the reader's keys.
+        url: Path of a file, ":memory:", or "postgresql://…".
+        tenant: Name of the tenant.
+        reader: Fingerprint of the reader. A storage holds the keys of one reader only.
+        dim: Length of the reader's keys.
+
+    Returns:
+        The open log. Close it after use.
 
     Raises:
         StorageError: The storage cannot be used; the subclass says why.
@@ -35,10 +38,13 @@ def open_log(url: str | Path, tenant: str, *, reader: str, dim: int) -> TurnLog:
 
 
 def stored_tenants(url: str | Path) -> list[str]:
-    """The names of the tenants that have a turn in a storage; none if there is no file.
+    """Return the names of all tenants in a storage that have at least one turn.
 
     Args:
-        url: A path or "postgresql://…".
+        url: Path of a file, or "postgresql://…".
+
+    Returns:
+        The names; empty if the file does not exist or the database has no memory.
 
     Raises:
         StorageError: The storage cannot be used; the subclass says why.
@@ -51,14 +57,19 @@ def stored_tenants(url: str | Path) -> list[str]:
 
 
 def is_postgres(url: str | Path) -> bool:
-    """Whether a URL names a PostgreSQL database."""
+    """Return whether a URL names a PostgreSQL database."""
     return str(url).startswith(("postgresql://", "postgres://"))
 
 
 def lasting_url(url: str | Path) -> str:
-    """The URL of a storage for another process on this machine: a full path, or a server's URL without the password.
+    """Return a URL that can be saved, so that another process on this machine can open the storage.
 
-    A URL that is saved must hold no password; libpq reads it from `PGPASSWORD` or `~/.pgpass`.
+    Args:
+        url: URL or path of the storage.
+
+    Returns:
+        A full path, ":memory:", or a server's URL without the password. A URL that is saved must contain no password;
+        libpq reads the password from `PGPASSWORD` or `~/.pgpass`.
     """
     if not is_postgres(url):
         return str(url) if str(url) == IN_MEMORY else str(Path(url).absolute())

@@ -1,4 +1,4 @@
-"""The contract of a storage: tests that every log must pass, also a log of your own. It needs pytest.
+"""The contract of a storage: tests that every log must pass, including a log that you wrote. They need pytest.
 
 Example:
     ```python
@@ -16,7 +16,7 @@ import pytest
 
 pytest.register_assert_rewrite(*(f"titans_core.testing.{module}" for module in ("contract", "one_log", "turns")))
 
-from titans_core.testing.contract import TurnLogContract  # noqa: E402 - after pytest was asked to rewrite its asserts
+from titans_core.testing.contract import TurnLogContract  # noqa: E402 - pytest must first know that it rewrites the asserts
 from titans_core.testing.one_log import OneLogContract  # noqa: E402 - as above
 
 __all__ = ["OneLogContract", "TurnLogContract"]

@@ -1,4 +1,4 @@
-"""The promises of one open log."""
+"""Tests of one open log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from titans_core.errors import StorageError
 from titans_core.storage import Filters, PassageRecord, Snapshot
-from titans_core.testing.samples import append, passage, seen, turn
+from titans_core.testing.samples import append, comparable, passage, turn
 from titans_core.testing.turns import TurnsContract
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ class OneLogContract(TurnsContract):
                 log.append(turn("b"), [replace(passage("b"), keys=b"")]),
                 log.append(turn("c", "x" * 3000), [passage(str(number)) for number in range(30)]),
             ]
-        assert [seen(record) for record in log.records(after=0, keys=True)] == [seen(record) for record in written]
+        assert [comparable(record) for record in log.records(after=0, keys=True)] == [
+            comparable(record) for record in written
+        ]
         without = [replace(record, passages=_without_keys(record)) for record in written]
-        assert [seen(record) for record in log.records(after=0, keys=False)] == [seen(record) for record in without]
+        assert [comparable(record) for record in log.records(after=0, keys=False)] == [
+            comparable(record) for record in without
+        ]
         after = list(log.records(after=written[0].position, keys=True))
         assert [record.position for record in after] == [record.position for record in written[1:]]
 
@@ -45,9 +49,9 @@ class OneLogContract(TurnsContract):
         assert numbers == sorted(set(numbers))
         packed = [each.keys for each in (*first.passages, *second.passages)]
         for order in ([0, 1, 2], [2, 0], [1, 1, 2]):
-            asked = [numbers[row] for row in order]
-            assert log.keys(asked) == [packed[row] for row in order]
-            assert log.texts(asked) == [[text[:6], text[6:], "b"][row] for row in order]
+            wanted = [numbers[row] for row in order]
+            assert log.keys(wanted) == [packed[row] for row in order]
+            assert log.texts(wanted) == [[text[:6], text[6:], "b"][row] for row in order]
 
     def test_the_head_adds_up_what_is_there(self, log: TurnLog) -> None:
         records = append(log, *(turn(str(number)) for number in range(4)))
@@ -116,18 +120,18 @@ class OneLogContract(TurnsContract):
         records = append(log, turn("a"), turn("b"))
         with log.transaction():
             log.save_snapshot(Snapshot(records[1].position, log.head().epoch, "a spec", b"weights"))
-        before = self._all(log)
+        before = self._contents(log)
         with pytest.raises(KeyError), log.transaction():
             log.append(turn("c"), [passage("c")])
             log.set_metadata(records[0].position, {"changed": True})
             log.delete([records[1].position])
             log.rehearse([records[0].position])
             raise KeyError
-        assert self._all(log) == before
+        assert self._contents(log) == before
         with pytest.raises(KeyError), log.transaction():
             log.delete_tenant()
             raise KeyError
-        assert self._all(log) == before
+        assert self._contents(log) == before
 
     def test_a_transaction_sees_its_own_writes(self, log: TurnLog) -> None:
         with log.transaction(), log.reading():
@@ -154,8 +158,9 @@ class OneLogContract(TurnsContract):
         with pytest.raises(StorageError):
             log.head()
 
-    def _all(self, log: TurnLog) -> tuple[Any, ...]:
-        records = [seen(record) for record in log.records(after=0, keys=True)]
+    def _contents(self, log: TurnLog) -> tuple[Any, ...]:
+        """Return all that a log holds, in a form that can be compared."""
+        records = [comparable(record) for record in log.records(after=0, keys=True)]
         return log.select(Filters()), records, log.head(), log.load_snapshot(), log.rehearsals()
 
 

@@ -1,4 +1,4 @@
-"""Turns, and texts that are hard to keep."""
+"""Turns and texts for tests of a log, among them texts that are hard to store exactly."""
 
 from __future__ import annotations
 
@@ -47,25 +47,31 @@ METADATA: dict[str, Any] = {
 
 
 def passage(text: str, start: int = 0, end: int | None = None) -> PassageRecord:
-    """A passage with vectors and keys that depend on the text; not numbered."""
-    drawn = random.Random(text)  # noqa: S311 - the same for the same text
-    vectors = np.array([[drawn.gauss(0, 1) for _ in range(DIM)] for _ in range(2)], np.float16)
-    return PassageRecord(0, start, len(text) if end is None else end, vectors[0], vectors[1], drawn.randbytes(50))
+    """Make a passage without a number, whose vectors and keys depend only on the text.
+
+    Args:
+        text: Text of the turn.
+        start: Index of the passage's first character.
+        end: Index of the character after its last one; None for the end of the text.
+    """
+    generator = random.Random(text)  # noqa: S311 - the same numbers for the same text
+    vectors = np.array([[generator.gauss(0, 1) for _ in range(DIM)] for _ in range(2)], np.float16)
+    return PassageRecord(0, start, len(text) if end is None else end, vectors[0], vectors[1], generator.randbytes(50))
 
 
 def append(log: TurnLog, *turns: Turn) -> list[TurnRecord]:
-    """Append turns of one passage each, in one transaction."""
+    """Append turns with one passage each, in one transaction, and return their records."""
     with log.transaction():
         return [log.append(turn, [passage(turn.text)]) for turn in turns]
 
 
 def turn(id: str, text: str = "", **fields: Any) -> Turn:  # noqa: A002 - the field's name
-    """A turn as `validate_turn` gives it."""
+    """Make a turn in the form that `validate_turn` returns."""
     return replace(Turn(text or f"The text of {id}.", at=AT, id=id), **fields)
 
 
-def seen(record: TurnRecord) -> tuple[Any, ...]:
-    """All of a record, comparable."""
+def comparable(record: TurnRecord) -> tuple[Any, ...]:
+    """Return all fields of a record in a form that `==` can compare, which arrays are not."""
     parts = [
         (each.number, each.start, each.end, each.column.tobytes(), each.pooled.tobytes(), each.keys)
         for each in record.passages

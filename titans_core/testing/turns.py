@@ -1,4 +1,4 @@
-"""The promises of one open log about turns and finding them."""
+"""Tests of how one open log stores and finds turns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from titans_core.errors import InvalidTurnError, StorageError
 from titans_core.storage import Filters
-from titans_core.testing.samples import AT, DIM, METADATA, ODD_TEXTS, append, passage, seen, turn
+from titans_core.testing.samples import AT, DIM, METADATA, ODD_TEXTS, append, comparable, passage, turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,16 @@ class TurnsContract(ABC):
 
     @abstractmethod
     def open_log(self, tenant: str = "alice", *, reader: str = "a reader", dim: int = DIM) -> TurnLog:
-        """Open a tenant's log; the storage is empty when a test begins."""
+        """Open a tenant's log, or create it. The storage must be empty when a test begins.
+
+        Args:
+            tenant: Name of the tenant.
+            reader: Fingerprint of the reader.
+            dim: Length of the reader's keys.
+
+        Returns:
+            The open log. The tests close it.
+        """
 
     @pytest.fixture
     def log(self) -> Iterator[TurnLog]:
@@ -43,9 +52,9 @@ class TurnsContract(ABC):
         assert log.rehearsals() == (0, [])
 
     def test_what_was_appended_is_found(self, log: TurnLog) -> None:
-        said = turn("a", speaker="user", session="s", source="web", metadata={"topic": "car"})
-        [record] = append(log, said)
-        assert log.find("a") == log.turn_at(record.position) == said
+        appended = turn("a", speaker="user", session="s", source="web", metadata={"topic": "car"})
+        [record] = append(log, appended)
+        assert log.find("a") == log.turn_at(record.position) == appended
         assert log.position_of("a") == record.position
 
     def test_positions_ascend_and_are_never_given_twice(self, log: TurnLog) -> None:
@@ -60,10 +69,10 @@ class TurnsContract(ABC):
         records = append(log, turn("a"), turn("b"), turn("c"))
         with log.transaction():
             log.delete([records[1].position])
-            again = log.append(turn("b", "another text"), [passage("another text")], position=records[1].position)
-        assert again.position == records[1].position
+            updated = log.append(turn("b", "another text"), [passage("another text")], position=records[1].position)
+        assert updated.position == records[1].position
         assert [found.id for found in log.select(Filters())] == ["a", "b", "c"]
-        assert log.texts([again.passages[0].number]) == ["another text"]
+        assert log.texts([updated.passages[0].number]) == ["another text"]
 
     def test_an_id_that_is_taken_is_refused(self, log: TurnLog) -> None:
         append(log, turn("a"))
@@ -74,17 +83,17 @@ class TurnsContract(ABC):
     @pytest.mark.parametrize("text", ODD_TEXTS, ids=lambda text: ascii(text[:12]))
     @pytest.mark.parametrize("field", ["text", "speaker", "session", "source", "id"])
     def test_odd_text_comes_back_exactly_or_is_refused(self, log: TurnLog, field: str, text: str) -> None:
-        changed: dict[str, Any] = {field: text if field == "text" else text[:400]}
-        said = replace(turn("a", "plain"), **changed)
+        changes: dict[str, Any] = {field: text if field == "text" else text[:400]}
+        odd = replace(turn("a", "plain"), **changes)
         try:
-            append(log, said)
+            append(log, odd)
         except InvalidTurnError:
             assert log.select(Filters()) == []
             return
-        [found] = log.select(Filters(ids=[said.id or ""]))
-        assert found == log.find(said.id or "") == said
+        [found] = log.select(Filters(ids=[odd.id or ""]))
+        assert found == log.find(odd.id or "") == odd
         if field in ("speaker", "session", "source"):
-            assert log.select(Filters(**{field: getattr(said, field)})) == [said]
+            assert log.select(Filters(**{field: getattr(odd, field)})) == [odd]
 
     @pytest.mark.parametrize(
         "at",
@@ -114,23 +123,23 @@ class TurnsContract(ABC):
                 log.set_metadata(record.position, METADATA)
 
     def test_metadata_are_replaced_whole_and_nothing_else_changes(self, log: TurnLog) -> None:
-        said = turn("a", speaker="user", metadata={"old": 1})
-        [record] = append(log, said)
-        before = [seen(each) for each in log.records(after=0, keys=True)], log.head()
+        appended = turn("a", speaker="user", metadata={"old": 1})
+        [record] = append(log, appended)
+        before = [comparable(each) for each in log.records(after=0, keys=True)], log.head()
         with log.transaction():
             log.set_metadata(record.position, {"new": 2})
-        assert log.find("a") == replace(said, metadata={"new": 2})
-        assert ([seen(each) for each in log.records(after=0, keys=True)], log.head()) == before
+        assert log.find("a") == replace(appended, metadata={"new": 2})
+        assert ([comparable(each) for each in log.records(after=0, keys=True)], log.head()) == before
 
     def test_a_nul_in_metadata_is_exact_or_refused_and_harms_no_search(self, log: TurnLog) -> None:
         append(log, turn("a", metadata={"topic": "car"}))
-        said = turn("b", metadata={"topic": "c\0r", "k\0y": 1})
+        with_nul = turn("b", metadata={"topic": "c\0r", "k\0y": 1})
         try:
-            append(log, said)
+            append(log, with_nul)
         except InvalidTurnError:
             pass
         else:
-            assert log.find("b") == said
+            assert log.find("b") == with_nul
         assert [found.id for found in log.select(Filters(where={"topic": "car"}))] == ["a"]
         for where in ({"topic": "ca"}, {"k\0": 1}, {"topic": "car\0"}):
             assert log.select(Filters(where=where)) == []
@@ -189,12 +198,12 @@ class TurnsContract(ABC):
         append(log, turn("first", "café", speaker="Zoé"), turn("second", "cafe\u0301", speaker="Zoe\u0301"))
         for text, speaker in (("café", "Zoe\u0301"), ("cafe\u0301", "Zoé")):
             assert log.find_duplicate(turn("x", text, speaker=speaker)) == "first"
-        for text, somebody in (("cafe", "Zoé"), ("café", "Zoe"), ("café", None), ("écafé", "Zo")):
-            assert log.find_duplicate(turn("x", text, speaker=somebody)) is None
+        for text, other_speaker in (("cafe", "Zoé"), ("café", "Zoe"), ("café", None), ("écafé", "Zo")):
+            assert log.find_duplicate(turn("x", text, speaker=other_speaker)) is None
 
     def test_the_turns_of_a_source_are_counted(self, log: TurnLog) -> None:
         before = datetime.now(UTC).timestamp() - 60
         append(log, turn("a", source="web"), turn("b", source="web"), turn("c", source="mail"), turn("d"))
-        assert log.written_by("web", since=before) == 2  # when they were written, not said
+        assert log.written_by("web", since=before) == 2  # counted by the time of writing, not by the time of the turn
         assert log.written_by("web", since=before + 3600) == 0
         assert log.written_by("w%", since=before) == 0

@@ -1,4 +1,4 @@
-"""Exported turns: a file of JSON lines, with one turn on each line after a line that names the format.
+"""Exported turns: a file of JSON lines. The first line names the format, and each other line holds one turn.
 
 The first line of version 2 holds the number of turns, so that a truncated file is detected. Version 1 had neither that
 number nor a turn's `source`.
@@ -39,31 +39,31 @@ _FIELDS = {
 }
 
 MAX_LINE_BYTES = 32_000_000
-"""The most bytes of a line: more than the longest turn takes with every character escaped."""
+"""Most bytes of a line; the longest valid turn takes fewer, even with every character escaped."""
 
 
 def readings_path(path: str | Path) -> Path:
-    """The path of the readings of exported turns: `turns.jsonl.readings.safetensors` for `turns.jsonl`."""
+    """Return the path of the readings of exported turns: `turns.jsonl.readings.safetensors` for `turns.jsonl`."""
     path = Path(path)
     return path.with_name(f"{path.name}.readings.safetensors")
 
 
 def write_export(
     path: str | Path,
-    said: Iterable[tuple[Turn, Sequence[PassageRecord]]],
+    turns_and_passages: Iterable[tuple[Turn, Sequence[PassageRecord]]],
     *,
     turns: int,
     reader: str,
     dim: int,
 ) -> None:
-    """Write turns to one file and their readings to another. Old files are replaced once both are on disk.
+    """Write turns to one file and their readings to another file. Old files are replaced when both are on disk.
 
     Args:
-        path: Path of the file of turns; the readings go to `readings_path(path)`.
-        said: The turns with their passages.
-        turns: The number of turns.
+        path: Path of the file of turns. The path of the readings is `readings_path(path)`.
+        turns_and_passages: Turns, each with its passages.
+        turns: Number of turns.
         reader: Fingerprint of the reader.
-        dim: The length of the reader's keys.
+        dim: Length of the reader's keys.
 
     Raises:
         UnwritableError: A file cannot be written.
@@ -78,23 +78,23 @@ def write_export(
                 file.write(line)
 
             write({"format": _NAME, "version": _VERSION, "turns": turns})
-            for turn, passages in said:
+            for turn, passages in turns_and_passages:
                 write(_to_dict(turn))
                 writer.add(turn, passages)
         writer.save(readings, reader=reader, turns_sha256=digest.hexdigest())
 
 
 def inspect_export(path: str | Path) -> tuple[int, str]:
-    """Check all of a file that `write_export` has written.
+    """Check every line of a file that `write_export` has written.
 
     Args:
         path: Path of the file of turns.
 
     Returns:
-        The number of turns, and the SHA-256 of the file.
+        The number of turns, and the SHA-256 of the file in hexadecimal.
 
     Raises:
-        ForeignFileError: As in `read_turns`.
+        ForeignFileError: The file is no export, or is truncated; the message names the line.
     """
     digest = hashlib.sha256()
     turns = sum(1 for _ in read_turns(path, digest))
@@ -106,7 +106,7 @@ def read_turns(path: str | Path, digest: Digest | None = None) -> Iterator[Turn]
 
     Args:
         path: Path of the file of turns.
-        digest: A hash that all bytes of the file are added to; None for no hash.
+        digest: Hash to which all bytes of the file are added; None for no hash.
 
     Yields:
         The turns, in order.
@@ -118,10 +118,10 @@ def read_turns(path: str | Path, digest: Digest | None = None) -> Iterator[Turn]
     try:
         with Path(path).open("rb") as file:
             lines = _lines(file, digest)
-            version, total = _format(json.loads(next(lines, b"").decode()))
-            for number, line in enumerate(lines, 2):  # noqa: B007 - for the message below
+            version, total = _parse_first_line(json.loads(next(lines, b"").decode()))
+            for number, line in enumerate(lines, 2):  # noqa: B007 - the message below names the line
                 turn = _to_turn(json.loads(line.decode()), version)
-                _add(ids, turn.id or "")
+                _add_id(ids, turn.id or "")
                 yield turn
             _check_total(total, len(ids))
     # Invalid turns raise a ValueError, and deeply nested JSON raises a RecursionError.
@@ -136,8 +136,8 @@ def _lines(file: IO[bytes], digest: Digest | None) -> Iterator[bytes]:
         yield line
 
 
-def _format(entry: Any) -> tuple[int, int | None]:
-    """The version, and the number of turns if the line holds it."""
+def _parse_first_line(entry: Any) -> tuple[int, int | None]:
+    """Return the version in the first line, and the number of turns; None if the version has no such number."""
     if entry == {"format": _NAME, "version": 1}:
         return 1, None
     total = entry.get("turns") if isinstance(entry, dict) else None
@@ -146,20 +146,22 @@ def _format(entry: Any) -> tuple[int, int | None]:
     return _VERSION, total
 
 
-def _add(ids: set[str], new: str) -> None:
+def _add_id(ids: set[str], new: str) -> None:
     if new in ids:
-        raise ValueError(f"the id {new!r} was there before")
+        raise ValueError(f"an earlier turn has the id {new!r} too")
     ids.add(new)
 
 
 def _check_total(exported: int | None, found: int) -> None:
     if exported not in (None, found):
-        raise ValueError(f"{exported} turns were exported, and here are {found}")
+        raise ValueError(f"the first line says {exported} turns, but the file has {found}")
 
 
 def _to_turn(entry: Any, version: int) -> Turn:
     if not isinstance(entry, dict) or entry.keys() != _FIELDS[version] or not isinstance(entry["id"], str):
-        raise ValueError(f"a turn has exactly these fields, an id among them: {', '.join(sorted(_FIELDS[version]))}")
+        raise ValueError(
+            f"a turn has exactly these fields, and its id is a text: {', '.join(sorted(_FIELDS[version]))}"
+        )
     return validate_turn(Turn(**{**entry, "at": datetime.fromisoformat(entry["at"])}))
 
 

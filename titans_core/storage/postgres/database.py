@@ -177,7 +177,7 @@ class _ProcessState:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.databases: dict[str, Database] = {}
+        self.databases: dict[ServerUrl, Database] = {}
 
 
 _STATE = _ProcessState()

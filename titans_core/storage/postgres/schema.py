@@ -35,15 +35,15 @@ _TENANT_TABLES = ("turns", "passages", "keys", "snapshots", "rehearsals")
 # weights cannot be compressed; EXTERNAL saves the attempt.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE SEQUENCE positions",  # never gives a position twice, even after forgetting
+        "CREATE SEQUENCE positions",  # a sequence gives each number only once, so a forgotten position is not reused
         "CREATE TABLE readers (fingerprint text NOT NULL, dim bigint NOT NULL)",
         """CREATE TABLE tenants (
-            number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- never given twice: to no other tenant
+            number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- is not reused for another tenant
             name text COLLATE "C" NOT NULL UNIQUE,
             identity bigint NOT NULL,  -- checksum of the name
-            epoch bigint NOT NULL DEFAULT 0,  -- +1 when turns are forgotten or updated: weights start anew
+            epoch bigint NOT NULL DEFAULT 0,  -- +1 when turns are forgotten or updated: the weights are rebuilt
             turns bigint NOT NULL DEFAULT 0,
-            checksum bigint NOT NULL DEFAULT 0  -- the sum of those of its records and rehearsals
+            checksum bigint NOT NULL DEFAULT 0  -- sum of the checksums of its turns' records and of its rehearsals
         )""",
         """CREATE TABLE turns (
             tenant bigint NOT NULL,
@@ -54,11 +54,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             session text,
             source text COLLATE "C",
             at bigint NOT NULL,  -- microseconds since 1970, UTC
-            stored bigint NOT NULL,  -- when it was written, likewise
+            stored bigint NOT NULL,  -- time at which it was written, in microseconds since 1970, UTC
             metadata text NOT NULL,
-            digest bytea NOT NULL,  -- of speaker and text, to find duplicates
-            checksum bigint NOT NULL,  -- of what was said: the columns above but the digest
-            record bigint NOT NULL,  -- checksum of what the index knows, passages included
+            digest bytea NOT NULL,  -- digest of speaker and text, to find duplicates
+            checksum bigint NOT NULL,  -- checksum of the columns above except the digest
+            record bigint NOT NULL,  -- checksum of what the index uses of the turn and its passages
             PRIMARY KEY (tenant, position)
         )""",
         "CREATE UNIQUE INDEX turns_by_id ON turns (tenant, id)",
@@ -76,7 +76,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (tenant, number)
         )""",
         "CREATE INDEX passages_of_turn ON passages (tenant, position)",
-        # Keys have their own table, so that opening a memory does not have to read over them.
+        # Keys have their own table, so that opening a memory does not read them.
         """CREATE TABLE keys (
             tenant bigint NOT NULL,
             passage bigint NOT NULL,
@@ -92,15 +92,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             sha256 bytea NOT NULL,
             state bytea STORAGE EXTERNAL NOT NULL
         )""",
-        """CREATE TABLE rehearsals (  -- of the last consolidation: the weights learn these turns once more
+        """CREATE TABLE rehearsals (  -- the turns that the last consolidation chose: the weights learn them once more
             tenant bigint PRIMARY KEY,
-            "after" bigint NOT NULL,  -- the last turn that was there when it happened
+            "after" bigint NOT NULL,  -- position of the last turn at the time of the consolidation
             positions text NOT NULL,  -- a JSON array
             checksum bigint NOT NULL
         )""",
         *(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY" for table in _TENANT_TABLES),
         *(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY" for table in _TENANT_TABLES),
-        # After the transaction, a setting that was local to it is an empty text.
+        # A setting that was local to a transaction is an empty text after the transaction.
         *(
             f"CREATE POLICY own_rows ON {table} USING "
             "(tenant = (SELECT nullif(current_setting('titans.tenant', true), '')::bigint))"
@@ -116,7 +116,7 @@ def prepare(connection: Connection[Any], url: str, *, patience: int) -> TypeInfo
     Args:
         connection: A connection in autocommit mode, with the role's own search path: pgvector is created in the
             first schema of that path.
-        url: URL of the database, for messages.
+        url: URL of the database, for messages; a `ServerUrl`, which hides its password in them.
         patience: Milliseconds to wait for another process that migrates the database.
 
     Returns:
@@ -143,7 +143,7 @@ def stored_version(connection: Connection[Any], url: str) -> int:
 
     Args:
         connection: A connection to the database.
-        url: URL of the database, for messages.
+        url: URL of the database, for messages; a `ServerUrl`, which hides its password in them.
 
     Raises:
         ForeignFileError: This version does not know the migration.
