@@ -1,7 +1,4 @@
-"""What an English text says by its words: which times and speakers a query names, and whether a text asks.
-
-A text in another language is ranked without these.
-"""
+"""Times in English: which periods a query names, whether it asks for a time, and whether a text states one."""
 
 from __future__ import annotations
 
@@ -9,12 +6,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from unicodedata import normalize
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -153,9 +149,6 @@ def _period(start: datetime, end: datetime) -> Period:
     return Period(start.timestamp(), end.timestamp())
 
 
-# A sentence and its end marks. Each character is matched once, also in a long sentence.
-_SENTENCE = re.compile(r"[^.!?。！？؟\n]+([.!?。！？؟]*)")
-
 _WANTS_TIME = re.compile(r"\b(when|how long|(?:what|which) (?:date|year|month|day|time))\b", re.IGNORECASE)
 
 _TELLS_TIME = re.compile(
@@ -166,12 +159,6 @@ _TELLS_TIME = re.compile(
 )
 
 
-def question_share(text: str) -> float:
-    """The share of a text's characters that is in questions, in [0, 1]. A turn that only asks answers nothing."""
-    asked = (len(found[0]) for found in _SENTENCE.finditer(text) if set(found[1]) & {"?", "？", "؟"})
-    return sum(asked) / max(len(text), 1)
-
-
 def wants_time(query: str) -> bool:
     """Whether a query asks for a time: "When did…", "How long…", "Which year…"."""
     return _WANTS_TIME.search(query) is not None
@@ -180,43 +167,3 @@ def wants_time(query: str) -> bool:
 def tells_time(text: str) -> bool:
     """Whether a text states a time: "yesterday", "two weeks ago", "in 2022"."""
     return _TELLS_TIME.search(text) is not None
-
-
-_WORD = re.compile(r"[^\W\d_]+")
-
-# In a chat with an assistant no speaker is named "user" in a query: "I" means the user, and "you" the assistant.
-_ROLES = {
-    "user": {"i", "me", "my", "mine", "myself"},
-    "human": {"i", "me", "my", "mine", "myself"},
-    "assistant": {"you", "your", "yours", "yourself"},
-    "ai": {"you", "your", "yours", "yourself"},
-}
-
-# "Can you remind me how…" addresses the assistant. It is neither about the assistant nor about the user.
-_ADDRESS = re.compile(
-    r"\b(?:can|could|would|will) you\b|\b(?:remind|tell|show|give|help|teach|walk|let|explain to|list for) me\b",
-    re.IGNORECASE,
-)
-
-
-def named_speakers(query: str, speakers: Iterable[str]) -> list[str]:
-    """The speakers that a query names: by a part of their name, or by a pronoun for their role.
-
-    "What did Alice say?" names "Alice" and "Alice Munro"; "What is my plan?" names "user". "you" names the
-    assistant only where the question has no "I", and "can you tell me" names nobody.
-    """
-    query = normalize("NFC", query)
-    words = {word.lower() for word in _WORD.findall(query)}
-    asked = {word.lower() for word in _WORD.findall(_ADDRESS.sub(" ", query))}
-    by_name = [
-        speaker
-        for speaker in speakers
-        if speaker.lower() not in _ROLES and words & {part.lower() for part in _WORD.findall(normalize("NFC", speaker))}
-    ]
-    first_person = bool(asked & _ROLES["user"])
-    by_role = [
-        speaker
-        for speaker in speakers
-        if (pronouns := _ROLES.get(speaker.lower())) and asked & pronouns and ("i" in pronouns or not first_person)
-    ]
-    return by_name + by_role
