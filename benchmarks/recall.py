@@ -155,7 +155,7 @@ def ask_memory(
 
 def rank_without_parts(found: Recollection, ablated: dict[str, list[list[str]]]) -> None:
     """Rank the recalls without each part of the score, and add the rankings to `ablated`."""
-    for part in Weights.fitted().by_name:
+    for part in Weights.fitted().parts:
         ranking = sorted(found, key=lambda recall: recall.why[part] - recall.score)
         ablated.setdefault(f"-{part}", []).append([recall.id for recall in ranking[:DEPTH]])
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from titans_core._utils.lazy import lazy_names
 from titans_core._utils.locks import Lock
 from titans_core.errors import InvalidQueryError, InvalidTenantError, StorageError, TitansError, UnsupportedUrlError
-from titans_core.validation import validate_turn
+from titans_core.validation import validate_now, validate_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from titans_core.memory import MemoryBank, TitansMemory
     from titans_core.types import Memorized, Recollection
@@ -32,19 +33,23 @@ __all__ = [
     "MEMORIZE_DESCRIPTION",
     "MEMORY_ID_DESCRIPTION",
     "NOTHING_STORED",
+    "PROFILE",
     "QUERY_DESCRIPTION",
     "RECALL_DESCRIPTION",
     "TOOL_RECALL_TEMPLATE",
     "Lock",
     "MemorySource",
     "check_recall_count",
+    "check_zone",
     "errors_for_model",
     "forget_answer",
+    "join_blocks",
     "lazy_names",
     "log_failures",
     "memorize_answer",
     "memorize_event",
     "open_saved_memory",
+    "profile_beside",
     "recall_answer",
     "recall_event",
     "resolve_memory",
@@ -54,6 +59,9 @@ __all__ = [
 
 NOTHING_STORED = "Nothing relevant is stored."
 """The recall tool's answer under the label `none`."""
+
+PROFILE = "recall the profile"
+"""The name of the operation, for `log_failures`."""
 
 TOOL_RECALL_TEMPLATE = "- [{id}] {source}: {passage}"
 """The template of a recall in the recall tool's answer: with its id, so that the model can name it."""
@@ -153,6 +161,33 @@ def log_failures(
         logging.getLogger(logger).warning("The memory could not %s, the answer goes on without it: %s", what, detail)
         if tell is not None:
             tell(error)
+
+
+def check_zone(timezone: str | None) -> None:
+    """Check a user's time zone where its name is given, because the errors of later recalls are only logged.
+
+    Args:
+        timezone: An IANA name, such as "Europe/Berlin"; None for this machine's zone.
+
+    Raises:
+        InvalidQueryError: There is no such zone.
+    """
+    validate_now(None, timezone)
+
+
+def profile_beside(found: Recollection, texts: Collection[str]) -> Recollection:
+    """A profile for a prompt: without what the conversation holds anyway.
+
+    Args:
+        found: The answer of `TitansMemory.profile`.
+        texts: The texts of the conversation.
+    """
+    return replace(found, recalls=tuple(recall for recall in found if recall.text not in texts))
+
+
+def join_blocks(*blocks: str) -> str:
+    """Blocks for a prompt as one text, with blank lines between them. Empty blocks are left out."""
+    return "\n\n".join(filter(None, blocks))
 
 
 def recall_event(memory: TitansMemory, found: Recollection, start: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ All are frozen dataclasses. This module imports no torch, so that importing it i
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from titans_core.rendering import TAG, render_recalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime, tzinfo
 
     import numpy as np
     from numpy.typing import NDArray
@@ -63,7 +64,8 @@ class Turn:
     Attributes:
         text: The text that was said; never empty.
         speaker: Who said it ("user", "assistant", a name), or None.
-        at: When it was said. A time without a zone is UTC. None means the time at which it is memorized.
+        at: When it was said. A time without a zone is the machine's local time, which `datetime.now()` gives. None
+            means the time at which it is memorized.
         session: The conversation that it belongs to, or None. Neighbours are turns of one session.
         metadata: JSON values of the caller.
         id: The id, unique within the tenant; None lets `memorize` make one.
@@ -86,7 +88,7 @@ class Reading:
 
     Attributes:
         keys: float32 (n, d), the contextual token states, each of unit length, without special tokens.
-        pooled: float32 (d,), the passage's sentence vector, of unit length.
+        pooled: float32 (d,), the passage's sentence vector, of unit length; zeros if the reader knows no token of it.
         tokens: int32 (n,), the token ids.
         offsets: int32 (n, 2), start and end of each token in the text that was read, in characters.
     """
@@ -104,7 +106,8 @@ class Memorized:
     Attributes:
         id: The turn's id.
         surprise: The share of the turn that the neural memory could not predict, in [0, 1]; 1 if all of it was new.
-        learned: Whether the weights changed; False if there was nothing to learn (no token, or a repeated id).
+        learned: Whether the weights changed; False if there was nothing to learn: no token, a repeated id, a turn that
+            only asks, declines or makes small talk, or one that the weights predict.
         duplicate_of: The id of an earlier turn with the same speaker and text, or None.
     """
 
@@ -126,6 +129,13 @@ class Recall:
         similarity: The cosine between the sentence vectors of the query and the turn, in [-1, 1].
         passage: The part of a long turn that matched best.
         why: The parts of the score by name; their sum is the score.
+        times: How often the same was said by this speaker, at least 1. The turn is the latest of these.
+        first_at: When it was said first; None if that is not known.
+        superseded_by: The id of a later turn that seems to give the same subject another value; None if there is none.
+        superseded_at: When that turn was said.
+        supersedes: The ids of the recalls beside this one that it supersedes.
+        before: Turns before this one in its session, in order, if `recall` was asked for context.
+        after: Turns after it.
     """
 
     turn: Turn
@@ -134,6 +144,13 @@ class Recall:
     similarity: float
     passage: str
     why: Mapping[str, float]
+    times: int = 1
+    first_at: datetime | None = None
+    superseded_by: str | None = None
+    superseded_at: datetime | None = None
+    supersedes: tuple[str, ...] = ()
+    before: tuple[Turn, ...] = ()
+    after: tuple[Turn, ...] = ()
 
     @property
     def id(self) -> str:
@@ -144,6 +161,11 @@ class Recall:
     def text(self) -> str:
         """The turn's text."""
         return self.turn.text
+
+    @property
+    def at(self) -> datetime | None:
+        """When the turn was said."""
+        return self.turn.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +182,8 @@ class Recollection:
         probability_top3: The probability in [0, 1] that one of the first three recalls answers it; None if the strategy
             gives none.
         reasons: The numbers that the label rests on, by name; the names depend on the strategy.
+        searched: The part of a long query that was searched for; the whole of a short one.
+        zone: The user's time zone, in which days are shown; None for the machine's.
     """
 
     query: str
@@ -168,6 +192,8 @@ class Recollection:
     probability: float | None = None
     probability_top3: float | None = None
     reasons: Mapping[str, float] = field(default_factory=dict)
+    searched: str = ""
+    zone: tzinfo | None = None
 
     @property
     def best(self) -> Recall | None:
@@ -187,8 +213,8 @@ class Recollection:
         return tuple(self.probability * min(1.0, recall.probability / first) for recall in self.recalls)
 
     def reaches(self, minimum: str) -> bool:
-        """Whether the label is at least `minimum`: "high" accepts `high` only, "low" accepts `high` and `low`."""
-        return self.confidence in (Confidence.HIGH, minimum)
+        """Whether the label is at least `minimum`: "high" accepts `high` only, "low" `high` and `low`, "none" all."""
+        return minimum == Confidence.NONE or self.confidence in (Confidence.HIGH, minimum)
 
     def explain(self) -> str:
         """The reason for the label in one or two sentences; `reasons` holds the numbers."""
@@ -210,16 +236,22 @@ class Recollection:
         Stored text is data: it cannot close the block, begin a line, spell a special token or be invisible (see
         `titans_core.rendering`), and it holds no field that a later prompt template would fill.
 
+        The turns that came along with a recall (see `Recall.before` and `Recall.after`) stand beside it, each once.
+
         Args:
-            template: The template of one recall. Its fields are {source} (the speaker and the day), {speaker}, {date},
-                {id}, {text} (the whole turn) and {passage} (the part that matched).
+            template: The template of one recall. Its fields are {source} (the speaker, the date, until when it held if
+                a later turn supersedes it, and how often it was said), {speaker}, {date} (the day in `zone`, with the
+                time if another turn of the block is of that day), {id}, {text} (the whole turn) and {passage} (the part
+                that matched).
 
         Raises:
             KeyError: The template has another field.
         """
         if self.confidence is Confidence.NONE or not self.recalls:
             return ""
-        recalled = render_recalls(template, map(_texts, self.recalls))
+        lines = list(_lines(self.recalls))
+        dates = _dates((line.at for line in lines), self.zone)
+        recalled = render_recalls(template, (_texts(*line, self.zone) for line in zip(lines, dates, strict=True)))
         return f'<{TAG} confidence="{self.confidence}">\n{_HEADINGS[self.confidence]}\n{recalled}\n</{TAG}>'
 
     def __iter__(self) -> Iterator[Recall]:
@@ -245,12 +277,48 @@ def check_template(template: str) -> None:
     template.format_map(dict.fromkeys(_FIELDS, ""))
 
 
-def _texts(recall: Recall) -> dict[str, str]:
+def _dates(times: Iterable[datetime | None], zone: tzinfo | None) -> list[str]:
+    """The days of times in a zone; days that come more than once with hours and minutes."""
+    local = [at and _local(at, zone) for at in times]
+    count = Counter(at.date() for at in local if at)
+    return [str(at.date() if count[at.date()] == 1 else at)[:16] if at else "" for at in local]
+
+
+def _local(at: datetime, zone: tzinfo | None) -> datetime:
+    try:
+        return at.astimezone(zone)
+    except (OverflowError, ValueError, OSError):  # the ends of the calendar; on Windows, this machine's before 1970
+        return at
+
+
+def _lines(recalls: Sequence[Recall]) -> Iterator[Recall | Turn]:
+    """The recalls, and beside each the turns that came along with it and that no other line shows."""
+    shown = {recall.id for recall in recalls}
+    for recall in recalls:
+        yield from _not_shown(recall.before, shown)
+        yield recall
+        yield from _not_shown(recall.after, shown)
+
+
+def _not_shown(turns: Iterable[Turn], shown: set[str]) -> Iterator[Turn]:
+    for turn in turns:
+        if turn.id and turn.id not in shown:
+            shown.add(turn.id)
+            yield turn
+
+
+def _texts(line: Recall | Turn, date: str, zone: tzinfo | None) -> dict[str, str]:
     """The values of the fields of a template."""
-    turn = recall.turn
-    speaker, date = turn.speaker or "", turn.at.date().isoformat() if turn.at else ""
-    source = ", ".join(part for part in (speaker, date) if part) or "somebody"
-    return dict(zip(_FIELDS, (source, speaker, date, recall.id, turn.text, recall.passage), strict=True))
+    turn, passage = (line.turn, line.passage) if isinstance(line, Recall) else (line, line.text)
+    speaker, notes = turn.speaker or "", []
+    if isinstance(line, Recall):
+        if line.superseded_at:
+            notes.append(f"until {_local(line.superseded_at, zone).date()}")
+        if line.times > 1:
+            since = f" since {_local(line.first_at, zone).date()}" if line.first_at else ""
+            notes.append(f"said {line.times} times{since}")
+    source = ", ".join(part for part in (speaker, date, *notes) if part) or "somebody"
+    return dict(zip(_FIELDS, (source, speaker, date, turn.id or "", turn.text, passage), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

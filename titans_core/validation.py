@@ -7,9 +7,11 @@ import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
+from titans_core._utils.local_zone import LOCAL, with_zone
 from titans_core.errors import (
     EmptyTurnError,
     InvalidQueryError,
@@ -25,8 +27,9 @@ __all__ = [
     "MAX_METADATA_CHARS",
     "MAX_METADATA_DEPTH",
     "MAX_NAME_CHARS",
-    "MAX_QUERY_CHARS",
     "MAX_TEXT_CHARS",
+    "validate_count",
+    "validate_now",
     "validate_query",
     "validate_tenant",
     "validate_text",
@@ -46,9 +49,6 @@ MAX_METADATA_CHARS = 20_000_000
 
 MAX_METADATA_DEPTH = 100
 """The most levels of dicts and lists in metadata. SQLite reads 1,000; Python's json reads fewer in a deep call."""
-
-MAX_QUERY_CHARS = 10_000
-"""The most characters of a query that are used. The reader takes 512 tokens; more text would only cost time."""
 
 
 def validate_text(text: object) -> str:
@@ -88,7 +88,7 @@ def validate_turn(turn: Turn) -> Turn:
 
 
 def validate_query(query: object) -> str:
-    """Check a query, and return it in composed form (NFC), cut after `MAX_QUERY_CHARS`.
+    """Check a query, and return it in composed form (NFC).
 
     Args:
         query: The query.
@@ -98,10 +98,42 @@ def validate_query(query: object) -> str:
     """
     if not isinstance(query, str) or not query.strip():
         raise InvalidQueryError("A query needs text; this one is empty.")
-    if len(query) > MAX_QUERY_CHARS:
-        query = query.strip()[:MAX_QUERY_CHARS]
     # Composed and decomposed letters look the same, but not every reader reads them as the same.
     return unicodedata.normalize("NFC", _unicode(query, "query", InvalidQueryError))
+
+
+def validate_count(count: object, name: str) -> int:
+    """Check a number of things to return, and return it.
+
+    Args:
+        count: The number.
+        name: The name of the argument, for the message.
+
+    Raises:
+        InvalidQueryError: It is no whole number of at least 1.
+    """
+    if not isinstance(count, int) or count < 1:
+        raise InvalidQueryError(f"`{name}` must be a whole number of at least 1, not {count!r}.")
+    return count
+
+
+def validate_now(now: object, timezone: object) -> datetime:
+    """Check when a query is asked, and return it in the user's zone.
+
+    Args:
+        now: A datetime, which is the machine's local time if it has no zone; None for this moment.
+        timezone: The user's zone, as an IANA name or a tzinfo; None for the zone of `now`, or else the machine's.
+
+    Raises:
+        InvalidQueryError: `now` is no datetime or outside of the calendar, or there is no such zone.
+    """
+    if now is not None and not isinstance(now, datetime):
+        raise InvalidQueryError(f"`now` must be a datetime or None, not {type(now).__name__}.")
+    moment = datetime.now(LOCAL) if now is None else with_zone(now)
+    try:
+        return moment if timezone is None else moment.astimezone(_zone(timezone))
+    except OverflowError as error:
+        raise InvalidQueryError(f"`now` lies in the years 1 to 9999 in the user's zone; {now} does not.") from error
 
 
 def validate_tenant(tenant: object) -> str:
@@ -136,15 +168,29 @@ def _name(value: object, name: str) -> str | None:
 
 
 def _time(at: object) -> datetime:
-    """The time in UTC; the current time for None."""
+    """The time in UTC; the current time for None. A time without a zone is the machine's local time."""
     if at is None:
         return datetime.now(UTC)
     if not isinstance(at, datetime):
         raise InvalidTurnError(f"A turn's time `at` must be a datetime, not {type(at).__name__}.")
     try:
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        return with_zone(at).astimezone(UTC)
     except OverflowError as error:
         raise InvalidTurnError(f"A turn's time `at` lies in the years 1 to 9999 in UTC; {at} does not.") from error
+
+
+def _zone(timezone: object) -> tzinfo:
+    if isinstance(timezone, tzinfo):
+        return timezone
+    if not isinstance(timezone, str):
+        raise InvalidQueryError(f"`timezone` must be a name, a tzinfo or None, not {type(timezone).__name__}.")
+    try:
+        return ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError) as error:  # an OSError: a folder of zones, such as "America"
+        raise InvalidQueryError(
+            f"There is no time zone {timezone!r:.80}. Write its IANA name, such as 'Europe/Berlin' or 'Asia/Tokyo'. "
+            "If the name is right, this system has no zone data: `pip install tzdata` brings them."
+        ) from error
 
 
 def _metadata(metadata: object) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def with_memory(
         return _Call(value, messages, last_question(messages), Caller.of(config))
 
     def limits(call: _Call) -> dict[str, Any]:
-        return {"k": k, "max_tokens": max_tokens, "except_texts": texts_of(call.messages)}
+        return {"k": k, "max_tokens": max_tokens, "context": "reply", "except_texts": texts_of(call.messages)}
 
     def insert(call: _Call, block: str) -> Runnable[Any, Any]:
         # A runnable with a name, so that a trace shows the step.

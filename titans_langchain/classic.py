@@ -73,8 +73,9 @@ class TitansChainMemory(BaseMemory):
             InvalidQueryError: It is unclear which input the user says, or that input is not a text.
             TitansError: Any other error of `TitansMemory.recall`.
         """
-        query = self._user_text(inputs)
-        block = self.memory.recall(query, k=self.k, except_texts=[query]).as_text() if query.strip() else ""
+        query, block = self._user_text(inputs), ""
+        if query.strip():
+            block = self.memory.recall(query, k=self.k, context="reply", except_texts=[query]).as_text()
         if self.return_messages:
             return {self.memory_key: [SystemMessage(block)] if block else []}
         return {self.memory_key: block}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -32,6 +33,12 @@ def last_question(messages: Sequence[BaseMessage]) -> HumanMessage | None:
     """Return the last message of the user that has text, or None."""
     human = (message for message in reversed(messages) if isinstance(message, HumanMessage))
     return next((message for message in human if message.text.strip() and not _is_inserted(message)), None)
+
+
+def begins_conversation(messages: Sequence[BaseMessage], question: BaseMessage) -> bool:
+    """Return whether no answer stands before a message of the conversation."""
+    before = takewhile(lambda message: message is not question, messages)
+    return not any(isinstance(message, AIMessage) for message in before)
 
 
 def texts_of(messages: Sequence[BaseMessage]) -> list[str]:

@@ -14,7 +14,7 @@ from langgraph.config import get_config
 from typing_extensions import override
 
 from titans_core.errors import InvalidQueryError
-from titans_core.integration import log_failures
+from titans_core.integration import PROFILE, check_zone, join_blocks, log_failures, profile_beside
 from titans_core.types import RECALL_TEMPLATE, check_template
 from titans_langchain import events
 from titans_langchain.conversation import (
@@ -22,6 +22,7 @@ from titans_langchain.conversation import (
     Role,
     amemorize_messages,
     append_block,
+    begins_conversation,
     last_question,
     memorize_messages,
     messages_of_run,
@@ -51,7 +52,7 @@ class RecallState(AgentState[Any]):
 
     Attributes:
         titans_recalls: For each memory middleware, by its name: the id of the message for which it recalled, and the
-            block.
+            block, with the profile if it was asked for.
     """
 
     titans_recalls: NotRequired[Annotated[dict[str, tuple[str | None, str]], UntrackedValue, PrivateStateAttr]]
@@ -82,6 +83,9 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
     transcript and in no checkpoint. At the end of a run, the middleware memorizes the messages of the run under their
     ids, so that a retry or a resumed interrupt memorizes nothing twice.
 
+    With `profile_tokens`, a block of what the user has told about as a whole stands before the recalls, as long as no
+    answer stands before the user's last message: then little was asked yet that could be recalled for.
+
     The user is `config["configurable"]["user_id"]`, the `user_id` of the context, or the user of the LangGraph
     server; the thread is the session. A run without a user, or with a user whom the memory does not belong to, raises
     `InvalidTenantError`. Any other failure of the memory is logged as a warning by the logger "titans_langchain", and
@@ -111,6 +115,8 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         template: str = RECALL_TEMPLATE,
         roles: Collection[Role] = ROLES,
         recall: bool = True,
+        profile_tokens: int | None = None,
+        timezone: str | None = None,
         timeout: float = 5.0,
         name: str = "TitansMemoryMiddleware",
     ) -> None:
@@ -125,8 +131,12 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
             template: Template for one recall, see `Recollection.as_text`.
             roles: Roles whose messages are memorized: "user", "assistant", "tool". Empty to memorize nothing.
             recall: Whether to recall. Pass False if the agent has a tool for that.
-            timeout: Seconds, > 0, for which the agent waits for a recall, and for memorizing. A slower call is
-                finished in the background.
+            profile_tokens: Maximum length of the profile in tokens of the memory's reader, >= 1; None for no profile.
+                A profile has the label `low`, also if `inject_when` is "high". It needs `recall`.
+            timezone: Time zone of the user as an IANA name, such as "Europe/Berlin", for the days in the block and in
+                questions; None for this machine's.
+            timeout: Seconds, > 0, for which the agent waits for a recall with its profile, and for memorizing. A slower
+                call is finished in the background.
             name: Name of the middleware; an agent with two memories needs two names.
 
         Raises:
@@ -134,19 +144,34 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
             KeyError: The template has an unknown field.
         """
         super().__init__()
-        if inject_when not in ("high", "low") or k < 1 or (max_tokens is not None and max_tokens < 1) or timeout <= 0:
+        counts = [count for count in (k, max_tokens, profile_tokens) if count is not None]
+        if inject_when not in ("high", "low") or min(counts) < 1 or timeout <= 0:
             raise InvalidQueryError(
-                '`inject_when` must be "high" or "low", `k` and `max_tokens` at least 1, and `timeout` above 0, not '
-                f"{inject_when!r}, {k!r}, {max_tokens!r} and {timeout!r}."
+                '`inject_when` must be "high" or "low", `k`, `max_tokens` and `profile_tokens` at least 1, and '
+                f"`timeout` above 0, not {inject_when!r}, {k!r}, {max_tokens!r}, {profile_tokens!r} and {timeout!r}."
             )
         if unknown := set(roles) - {"user", "assistant", "tool"}:
             raise InvalidQueryError(f'The roles are "user", "assistant" and "tool", not {unknown}.')
         check_template(template)
+        check_zone(timezone)
         self.memory = memory
         self.tools = []
         self._name = name
         self._inject_when = inject_when
-        self._limits: dict[str, Any] = {"k": k, "max_tokens": max_tokens, "template": template}
+        self._template = template
+        self._limits: dict[str, Any] = {
+            "k": k,
+            "max_tokens": max_tokens,
+            "template": template,
+            "context": "reply",
+            "timezone": timezone,
+        }
+        self._wants_profiles = profile_tokens is not None
+        self._profile_limits: dict[str, Any] = {
+            "max_tokens": profile_tokens,
+            "template": template,
+            "timezone": timezone,
+        }
         self._roles = tuple(roles)
         self._recall_enabled = recall
         self._timeout = timeout
@@ -162,27 +187,35 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         """Recall for the user's last message, unless that was done before."""
         if (question := self._new_question(state)) is None:
             return None
-        run, found = _Run.current(runtime), None
+        run, block = _Run.current(runtime), ""
 
-        def recall() -> Recollection:
-            memory = run.caller.memory(self.memory)
-            return events.recall(memory, question.text, run.config, **self._limits_for(state))
+        def recall() -> str:
+            memory, profile = run.caller.memory(self.memory), None
+            found = events.recall(memory, question.text, run.config, **self._limits_for(state))
+            if self._wants_profile(state, question):
+                with log_failures(PROFILE, logger=events.LOGGER):
+                    profile = memory.profile(**self._profile_limits)
+            return self._block(state, found, profile)
 
         with log_failures("recall", logger=events.LOGGER):
-            found = self._call_in_thread(recall)
-        return self._update(state, question, found)
+            block = self._call_in_thread(recall)
+        return self._update(state, question, block)
 
     @override
     async def abefore_model(self, state: RecallState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Like `before_model`, without blocking the event loop."""
         if (question := self._new_question(state)) is None:
             return None
-        run, found = _Run.current(runtime), None
+        run, block = _Run.current(runtime), ""
         with log_failures("recall", logger=events.LOGGER):
             async with asyncio.timeout(self._timeout):
-                memory = await run.caller.amemory(self.memory)
+                memory, profile = await run.caller.amemory(self.memory), None
                 found = await events.arecall(memory, question.text, run.config, **self._limits_for(state))
-        return self._update(state, question, found)
+                if self._wants_profile(state, question):
+                    with log_failures(PROFILE, logger=events.LOGGER):
+                        profile = await memory.aprofile(**self._profile_limits)
+                block = self._block(state, found, profile)
+        return self._update(state, question, block)
 
     @override
     def wrap_model_call(
@@ -235,9 +268,20 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
     def _limits_for(self, state: RecallState) -> dict[str, Any]:
         return {**self._limits, "except_texts": texts_of(state["messages"])}
 
-    def _update(self, state: RecallState, question: BaseMessage, found: Recollection | None) -> dict[str, Any]:
+    def _wants_profile(self, state: RecallState, question: BaseMessage) -> bool:
+        return self._wants_profiles and begins_conversation(state["messages"], question)
+
+    def _block(self, state: RecallState, found: Recollection, profile: Recollection | None) -> str:
+        """Return the profile and the recalls as text for the system message."""
+        blocks = []
+        if profile is not None:
+            blocks.append(profile_beside(profile, texts_of(state["messages"])).as_text(self._template))
+        if found.reaches(self._inject_when):
+            blocks.append(found.as_text(self._template))
+        return join_blocks(*blocks)
+
+    def _update(self, state: RecallState, question: BaseMessage, block: str) -> dict[str, Any]:
         """Return the block for the next requests to the model. After a failure it is empty, and is not tried again."""
-        block = found.as_text(self._limits["template"]) if found and found.reaches(self._inject_when) else ""
         return {"titans_recalls": {**state.get("titans_recalls", {}), self.name: (question.id, block)}}
 
     def _with_block(self, request: ModelRequest[Any]) -> ModelRequest[Any]:

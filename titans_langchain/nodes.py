@@ -60,7 +60,7 @@ def recall_node(
     """
 
     def limits(messages: Sequence[BaseMessage]) -> dict[str, Any]:
-        return {"k": k, "max_tokens": max_tokens, "except_texts": texts_of(messages)}
+        return {"k": k, "max_tokens": max_tokens, "context": "reply", "except_texts": texts_of(messages)}
 
     def recall(state: Any, config: RunnableConfig) -> dict[str, str]:
         messages, user_memory = _messages(state), _caller(config).memory(memory)

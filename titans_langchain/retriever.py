@@ -27,25 +27,27 @@ if TYPE_CHECKING:
 class TitansRetriever(BaseRetriever):
     """Retrieves the turns that answer a query, as documents, best first.
 
-    If the memory holds nothing relevant, there are no documents. A document's `id` is the id of the turn, and its
-    `page_content` is the text of the turn. Its `metadata` has the turn's own metadata and the keys below. They always
-    exist, are JSON-compatible, and replace keys of the turn with the same name.
+    If the memory holds nothing relevant, there are no documents, unless `min_confidence` is "none". A document's `id`
+    is the id of the turn, and its `page_content` is the text of the turn. Its `metadata` has the turn's own metadata
+    and the keys below. They always exist, are JSON-compatible, and replace keys of the turn with the same name.
 
     * `relevance_score`: In [0, 1]. For the first document, the calibrated probability that it answers the query; the
       other scores are lower in proportion. If the label comes without a probability (see `Recollection.relevance`),
       scores are comparable only within one query.
     * `similarity`: In [-1, 1], the cosine between the sentence vectors of query and turn.
-    * `confidence`: Label of the whole recollection: "high" (trust it) or "low" (show it, do not assert it). Under the
-      label "none" there are no documents.
+    * `confidence`: Label of the whole recollection: "high" (trust it), "low" (show it, do not assert it) or "none"
+      (nothing relevant is known).
     * `memory_id`, `tenant`, `session`, `speaker`: Id and origin of the turn. The last two may be None.
     * `created_at`: Time at which the turn was said, in ISO 8601.
+    * `superseded_by`: Id of a later turn that seems to give the same subject another value; None if there is none. It
+      lets an application leave out what no longer holds.
 
     With a bank, the user is `config["configurable"]["user_id"]` of each call; a call without a user is an error.
 
     Attributes:
         memory: Bank for many users, or the open memory of one user. The retriever does not close it.
         min_confidence: "high" returns documents only under that label; "low" also returns documents that may be
-            relevant.
+            relevant; "none" returns what was found under every label, so that the application can decide by it.
         score_threshold: Minimum `relevance_score` of a document, in [0, 1]; None for no minimum.
         k: Maximum number of documents, >= 1. `invoke`, `ainvoke` and the batch methods also take `k` for one call.
         session: Id of the only session to search; None for all.
@@ -62,7 +64,7 @@ class TitansRetriever(BaseRetriever):
 
     memory: MemorySource = Field(exclude=True, repr=False)
     k: int = Field(default=5, ge=1)
-    min_confidence: Literal["high", "low"] = "low"
+    min_confidence: Literal["high", "low", "none"] = "low"
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     session: str | None = None
     speaker: str | None = None
@@ -153,6 +155,7 @@ def _document(recall: Recall, score: float, confidence: Confidence, tenant: str)
         "session": turn.session,
         "speaker": turn.speaker,
         "created_at": turn.at.isoformat() if turn.at else None,
+        "superseded_by": recall.superseded_by,
     }
     metadata.pop(MESSAGE_KEY, None)  # only `TitansChatMessageHistory` needs it
     return Document(id=recall.id, page_content=recall.text, metadata=metadata)

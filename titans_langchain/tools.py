@@ -98,16 +98,17 @@ def create_recall_tool(
         InvalidTenantError: From the tool: the run names no user, or a user whom the memory does not belong to.
     """
     integration.check_recall_count(k)
+    limits: dict[str, Any] = {"k": k, "context": "reply"}
 
     def recall(query: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
         config, caller = _current_run(runtime)
         with integration.errors_for_model(_raise_tool_error):
-            return _recall_answer(events.recall(caller.memory(memory), query, config, k=k))
+            return _recall_answer(events.recall(caller.memory(memory), query, config, **limits))
 
     async def arecall(query: str, runtime: ToolRuntime = _NO_RUNTIME) -> _Answer:
         config, caller = _current_run(runtime)
         with integration.errors_for_model(_raise_tool_error):
-            return _recall_answer(await events.arecall(await caller.amemory(memory), query, config, k=k))
+            return _recall_answer(await events.arecall(await caller.amemory(memory), query, config, **limits))
 
     return _make_tool(recall, arecall, _RecallInput, name, description)
 

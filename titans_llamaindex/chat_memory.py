@@ -13,6 +13,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.utils import get_tokenizer
 
 from titans_core.errors import InvalidQueryError
+from titans_core.integration import PROFILE, check_zone
 from titans_core.types import RECALL_TEMPLATE, check_template
 from titans_llamaindex import events
 from titans_llamaindex.messages import drop_stored, text_of, to_turn
@@ -42,6 +43,9 @@ class TitansChatMemory(SerializableChatMemory):
     the block says so. Messages of other roles and messages without text stay in the conversation, but are not
     memorized.
 
+    With `profile_tokens`, a block of what the user has told about as a whole stands before the recalls, as long as no
+    answer stands before the question: then little was asked yet that could be recalled for.
+
     The block stands in the message with the question. For engines that add the question afterwards, the block is an
     exchange of its own at the end. There is never a second system message. `get` returns copies: changes to them do
     not reach the memory.
@@ -54,11 +58,15 @@ class TitansChatMemory(SerializableChatMemory):
 
     Attributes:
         session_id: Id of the conversation in the memory; not empty.
-        token_limit: Maximum number of tokens of history and recalls together, >= 1. A longer last turn is returned
-            whole.
+        token_limit: Maximum number of tokens of history, profile and recalls together, >= 1. A longer last turn is
+            returned whole.
         k: Maximum number of recalls, >= 1.
         min_confidence: "high" recalls only under that label; "low" also recalls what may be relevant, under that label.
         recall_token_limit: Maximum number of tokens of the recalls, within `token_limit`, >= 1; None for a quarter.
+        profile_tokens: Maximum number of tokens of the profile, within `token_limit`, >= 1; None for no profile. A
+            profile has the label `low`, also if `min_confidence` is "high".
+        timezone: Time zone of the user as an IANA name, such as "Europe/Berlin", for the days in the block and in
+            questions; None for this machine's.
         template: Template for one recall, see `Recollection.as_text`.
         roles: Roles whose messages are memorized, of "user", "assistant" and "tool".
         raise_errors: Whether an error of the memory is raised. Then a message that cannot be memorized is not added.
@@ -76,6 +84,8 @@ class TitansChatMemory(SerializableChatMemory):
     k: int = Field(default=5, ge=1)
     min_confidence: Literal["high", "low"] = "low"
     recall_token_limit: int | None = Field(default=None, ge=1)
+    profile_tokens: int | None = Field(default=None, ge=1)
+    timezone: str | None = None
     template: str = RECALL_TEMPLATE
     roles: list[Literal["user", "assistant", "tool"]] = Field(default=["user", "assistant"])
     raise_errors: bool = False
@@ -93,11 +103,12 @@ class TitansChatMemory(SerializableChatMemory):
 
         Raises:
             InvalidTenantError: The user is missing, or the memory belongs to another user.
-            ValueError: An attribute is out of range.
+            ValueError: An attribute is out of range, or there is no such time zone.
             KeyError: `template` has an unknown field.
         """
         super().__init__(**data)
         check_template(self.template)
+        check_zone(self.timezone)
         self._memory = Owner(memory, user_id).memory()
         self._register(self._handle)
 
@@ -210,7 +221,7 @@ class TitansChatMemory(SerializableChatMemory):
             InvalidQueryError: `initial_token_count` exceeds the limit. The error is also a ValueError.
         """
         request = self._request(input, initial_token_count)
-        return request.build_messages(self._drop_unsure(self._recall(request)))
+        return self._build_messages(request, self._recall(request))
 
     async def aget(
         self,
@@ -220,7 +231,7 @@ class TitansChatMemory(SerializableChatMemory):
     ) -> list[ChatMessage]:
         """Like `get`, without blocking the event loop."""
         request = self._request(input, initial_token_count)
-        return request.build_messages(self._drop_unsure(await self._arecall(request)))
+        return self._build_messages(request, await self._arecall(request))
 
     def get_all(self) -> list[ChatMessage]:
         """Return copies of all messages of the conversation, oldest first, without recalls."""
@@ -290,34 +301,40 @@ class TitansChatMemory(SerializableChatMemory):
         self._messages[:] = messages
         self._cache = None
 
-    def _recall(self, request: Request) -> Recollection | None:
-        found = self._cached_recall(request)
-        if found or not request.query:
-            return found
+    def _recall(self, request: Request) -> CachedRecall | None:
+        cached = self._cached_recall(request)
+        if cached or not request.query:
+            return cached
         with self._report_failures("recall"):
-            limits = self._recall_limits(request)
-            return self._keep(request, events.recall(self._memory, request.query, **limits))
+            found, profile = events.recall(self._memory, request.query, **self._recall_limits(request)), None
+            if request.wants_profile:
+                with self._report_failures(PROFILE):
+                    profile = self._memory.profile(timezone=self.timezone)
+            return self._keep(request, found, profile)
         return None
 
-    async def _arecall(self, request: Request) -> Recollection | None:
-        found = self._cached_recall(request)
-        if found or not request.query:
-            return found
+    async def _arecall(self, request: Request) -> CachedRecall | None:
+        cached = self._cached_recall(request)
+        if cached or not request.query:
+            return cached
         with self._report_failures("recall"):
-            limits = self._recall_limits(request)
-            return self._keep(request, await events.arecall(self._memory, request.query, **limits))
+            found, profile = await events.arecall(self._memory, request.query, **self._recall_limits(request)), None
+            if request.wants_profile:
+                with self._report_failures(PROFILE):
+                    profile = await self._memory.aprofile(timezone=self.timezone)
+            return self._keep(request, found, profile)
         return None
 
-    def _keep(self, request: Request, found: Recollection) -> Recollection:
-        self._cache = CachedRecall(request.query, self._memory.version, found)
-        return found
+    def _keep(self, request: Request, found: Recollection, profile: Recollection | None) -> CachedRecall:
+        self._cache = recalled = CachedRecall(request.query, self._memory.version, found, profile)
+        return recalled
 
-    def _cached_recall(self, request: Request) -> Recollection | None:
+    def _cached_recall(self, request: Request) -> CachedRecall | None:
         cache = self._cache
-        return cache.found if cache and cache[:2] == (request.query, self._memory.version) else None
+        return cache if cache and cache[:2] == (request.query, self._memory.version) else None
 
     def _recall_limits(self, request: Request) -> dict[str, Any]:
-        return {"k": self.k, "except_texts": request.excluded_texts}
+        return {"k": self.k, "context": "reply", "timezone": self.timezone, "except_texts": request.excluded_texts}
 
     def _report_failures(self, what: str) -> AbstractContextManager[None]:
         return events.report_failures(what, raise_errors=self.raise_errors)
@@ -325,8 +342,11 @@ class TitansChatMemory(SerializableChatMemory):
     def _to_turns(self, messages: Iterable[ChatMessage]) -> list[Turn]:
         return [turn for message in messages if (turn := to_turn(message, self.session_id, self.roles))]
 
-    def _drop_unsure(self, found: Recollection | None) -> Recollection | None:
-        return found if found and found.reaches(self.min_confidence) else None
+    def _build_messages(self, request: Request, recalled: CachedRecall | None) -> list[ChatMessage]:
+        if recalled is None:
+            return request.build_messages(None, None)
+        found = recalled.found if recalled.found.reaches(self.min_confidence) else None
+        return request.build_messages(found, recalled.profile)
 
     def _request_of_question(self, messages: list[ChatMessage]) -> Request | None:
         """Return the request that new messages lead to, if they are a question that will be memorized."""
@@ -344,4 +364,12 @@ class TitansChatMemory(SerializableChatMemory):
                 "shorten the system prompt or raise `token_limit`."
             )
         history = list(self._messages) if history is None else history
-        return Request(history, question, token_limit, self.tokenizer_fn, self.recall_token_limit, self.template)
+        return Request(
+            history=history,
+            question=question,
+            token_limit=token_limit,
+            tokenizer=self.tokenizer_fn,
+            recall_token_limit=self.recall_token_limit,
+            profile_token_limit=self.profile_tokens,
+            template=self.template,
+        )

@@ -69,7 +69,7 @@ class TitansFailureEvent(_NamedEvent):
     """A memory has failed, and the conversation continues without it.
 
     Attributes:
-        what: The operation that failed: "recall" or "memorize".
+        what: The operation that failed: "recall", "recall the profile" or "memorize".
         error: Name of the error's class.
     """
 
@@ -116,7 +116,7 @@ def report_failures(what: str, *, raise_errors: bool) -> AbstractContextManager[
     """Log an error of the enclosed block and send a `TitansFailureEvent`, so that the conversation can continue.
 
     Args:
-        what: The operation inside the block: "recall" or "memorize".
+        what: The operation inside the block: "recall", "recall the profile" or "memorize".
         raise_errors: Whether to raise the error instead. An `InvalidTenantError` is always raised.
     """
     raised = (Exception,) if raise_errors else ()

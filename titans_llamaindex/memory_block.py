@@ -10,15 +10,19 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.memory import BaseMemoryBlock, Memory
 from llama_index.core.utils import get_tokenizer
 
+from titans_core.integration import PROFILE, check_zone, join_blocks, profile_beside
 from titans_llamaindex import events
-from titans_llamaindex.messages import drop_stored, text_of, to_turn
+from titans_llamaindex.messages import begins_conversation, drop_stored, format_recalls, text_of, to_turn
 from titans_llamaindex.owner import Owner
 
 if TYPE_CHECKING:
-    from titans_core import Turn
+    from collections.abc import Collection, Iterator
+
+    from titans_core import TitansMemory, Turn
     from titans_core.integration import MemorySource
 
 _BLOCK_END = "\n</memory>"
+_BETWEEN_BLOCKS = f"{_BLOCK_END}\n\n"
 _RECALL_START = "\n- "  # unambiguous, because the further lines of a stored text are indented
 
 
@@ -28,6 +32,9 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
     The content of the block is a labelled list of recalls, without the texts of the present conversation. It is "" if
     the memory holds nothing relevant. The block memorizes messages under the session of the `Memory`, unless the
     session already contains them.
+
+    With `profile_tokens`, a list of what the user has told about as a whole stands before the recalls, as long as no
+    answer stands before the question: then little was asked yet that could be recalled for.
 
     `Memory` hands over only the messages that exceed its `token_limit` (21000 tokens of messages by default), so that
     it learns nothing from a short conversation. `LearningMemory` hands over every message at once.
@@ -40,14 +47,17 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
 
     Attributes:
         name: Name of the tag around the block in the prompt.
-        priority: 0 for a block that is never truncated. From 1 on, the recalls with the lowest scores are dropped
-            first.
+        priority: 0 for a block that is never truncated. From 1 on, the profile is dropped first, from its end, and then
+            the recalls with the lowest scores.
         user_id: Id of the user; required with a bank.
         k: Maximum number of recalls, >= 1.
         min_confidence: "high" recalls only under that label; "low" also recalls what may be relevant, under that label.
+        profile_tokens: Maximum number of tokens of the profile, >= 1; None for no profile. A profile has the label
+            `low`, also if `min_confidence` is "high".
+        timezone: Time zone of the user as an IANA name, such as "Europe/Berlin", for the days in the block and in
+            questions; None for this machine's.
         raise_errors: Whether an error of the memory is raised.
-        tokenizer_fn: Splits a text into tokens, which are counted for truncation. The default is the tokenizer of
-            `Memory`.
+        tokenizer_fn: Splits a text into tokens, which are counted. The default is the tokenizer of `Memory`.
 
     Example:
         ```python
@@ -64,6 +74,8 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
     user_id: str | None = None
     k: int = Field(default=5, ge=1)
     min_confidence: Literal["high", "low"] = "low"
+    profile_tokens: int | None = Field(default=None, ge=1)
+    timezone: str | None = None
     raise_errors: bool = False
     tokenizer_fn: Callable[[str], list[Any]] = Field(default_factory=get_tokenizer, exclude=True)
 
@@ -78,9 +90,10 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
 
         Raises:
             InvalidTenantError: The user is missing, or the memory belongs to another user.
-            ValueError: An attribute is unknown or out of range.
+            ValueError: An attribute is unknown or out of range, or there is no such time zone.
         """
         super().__init__(**data)
+        check_zone(self.timezone)
         self._owner = Owner(memory, self.user_id)
 
     async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
@@ -91,10 +104,22 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
             return ""
         excluded_texts = [query, *filter(None, map(text_of, messages))]
         with events.report_failures("recall", raise_errors=self.raise_errors):
-            memory = await self._owner.amemory()
-            found = await events.arecall(memory, query, k=self.k, except_texts=excluded_texts)
-            if found.reaches(self.min_confidence):
-                return found.as_text()
+            memory, profile = await self._owner.amemory(), ""
+            found = await events.arecall(
+                memory, query, k=self.k, context="reply", timezone=self.timezone, except_texts=excluded_texts
+            )
+            if begins_conversation(messages, question_follows=bool(block_kwargs.get("input"))):
+                profile = await self._aprofile(memory, excluded_texts)
+            return join_blocks(profile, found.as_text() if found.reaches(self.min_confidence) else "")
+        return ""
+
+    async def _aprofile(self, memory: TitansMemory, excluded_texts: Collection[str]) -> str:
+        """Return the profile as a block, "" if there is none."""
+        if (limit := self.profile_tokens) is None:
+            return ""
+        with events.report_failures(PROFILE, raise_errors=self.raise_errors):
+            profile = profile_beside(await memory.aprofile(timezone=self.timezone), excluded_texts)
+            return format_recalls(profile, lambda block: len(self.tokenizer_fn(block)) <= limit)
         return ""
 
     async def aput(
@@ -130,7 +155,7 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
             await events.amemorize(await self._owner.amemory(), _to_turns(messages, session_id))
 
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
-        """Drop the recalls with the lowest scores until the block is short enough.
+        """Drop the profile, and then the recalls with the lowest scores, until the block is short enough.
 
         Args:
             content: Content of the block, as `aget` returned it.
@@ -142,8 +167,10 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
         if not content:  # `Memory` also truncates a block without content
             return None
         limit = len(self.tokenizer_fn(content)) - tokens_to_truncate
-        head, *recalls = content.removesuffix(_BLOCK_END).split(_RECALL_START)
-        shorter = (_RECALL_START.join([head, *recalls[:n]]) + _BLOCK_END for n in range(len(recalls) - 1, 0, -1))
+        profile, between, recalls = content.rpartition(_BETWEEN_BLOCKS)
+        shorter = [*_shorten(recalls)]
+        if between:
+            shorter = [*(f"{block}\n\n{recalls}" for block in _shorten(profile)), recalls, *shorter]
         return next((block for block in shorter if len(self.tokenizer_fn(block)) <= limit), None)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -234,6 +261,13 @@ class LearningMemory(Memory):
 
     def _titans_blocks(self) -> list[TitansMemoryBlock]:
         return [block for block in self.memory_blocks if isinstance(block, TitansMemoryBlock)]
+
+
+def _shorten(block: str) -> Iterator[str]:
+    """Yield a block without its last line, without its last two, and so on, as long as one line is left."""
+    head, *recalls = block.removesuffix(_BLOCK_END).split(_RECALL_START)
+    for count in range(len(recalls) - 1, 0, -1):
+        yield _RECALL_START.join([head, *recalls[:count]]) + _BLOCK_END
 
 
 def _is_from_user(message: ChatMessage) -> bool:

@@ -132,13 +132,33 @@ def insert_block(messages: list[ChatMessage], block: str, *, question_follows: b
     Returns:
         The list that was passed.
     """
-    question = next((message for message in reversed(messages) if message.role == MessageRole.USER), None)
-    if question is None or (question_follows and _is_answer(messages[-1])):
+    place = _place_of_question(messages, question_follows=question_follows)
+    if place == len(messages):
         messages.append(ChatMessage(block, role=MessageRole.USER))
         messages.append(ChatMessage("I will keep that in mind.", role=MessageRole.ASSISTANT))
     else:
+        question = messages[place]
         question.blocks = [TextBlock(text=block), *question.blocks]
     return messages
+
+
+def begins_conversation(messages: Sequence[ChatMessage], *, question_follows: bool) -> bool:
+    """Return whether no answer stands before the question.
+
+    Args:
+        messages: The whole history.
+        question_follows: Whether the caller adds the question later, if the history ends with an answer.
+    """
+    place = _place_of_question(messages, question_follows=question_follows)
+    return not any(message.role in _ASSISTANT_ROLES for message in messages[:place])
+
+
+def _place_of_question(messages: Sequence[ChatMessage], *, question_follows: bool) -> int:
+    """Return the index of the last user message, or the end of the history if the question is not in it yet."""
+    end = len(messages)
+    if question_follows and messages and _is_answer(messages[-1]):
+        return end
+    return next((place for place in reversed(range(end)) if messages[place].role == MessageRole.USER), end)
 
 
 def _is_answer(message: ChatMessage) -> bool:

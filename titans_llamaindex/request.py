@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from titans_llamaindex.messages import counted_text, format_recalls, insert_block, text_of, trim_history
+from titans_core.integration import join_blocks, profile_beside
+from titans_llamaindex.messages import (
+    begins_conversation,
+    counted_text,
+    format_recalls,
+    insert_block,
+    text_of,
+    trim_history,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +39,13 @@ class CachedRecall(NamedTuple):
         query: The question.
         version: Version of the memory; includes the question's own turn once that is memorized.
         found: Result of the recall.
+        profile: What the user has told about as a whole; None if the question does not begin the conversation.
     """
 
     query: str
     version: tuple[int, int]
     found: Recollection
+    profile: Recollection | None
 
 
 @dataclass(frozen=True)
@@ -45,9 +55,10 @@ class Request:
     Attributes:
         history: The whole conversation; not changed.
         question: The question that the caller passed; None for the last user message.
-        token_limit: Maximum number of tokens of history and recalls together, >= 0.
+        token_limit: Maximum number of tokens of history, profile and recalls together, >= 0.
         tokenizer: Splits a text into tokens, which are counted.
         recall_token_limit: Maximum number of tokens of the recalls, within `token_limit`; None for a quarter.
+        profile_token_limit: Maximum number of tokens of the profile, within `token_limit`; None for no profile.
         template: Template for one recall.
     """
 
@@ -56,6 +67,7 @@ class Request:
     token_limit: int
     tokenizer: Callable[[str], list[Any]]
     recall_token_limit: int | None
+    profile_token_limit: int | None
     template: str
 
     @cached_property
@@ -71,16 +83,29 @@ class Request:
         """Texts that must not be recalled, because the model receives them anyway."""
         return [self.query, *filter(None, map(text_of, self._history_beside_recalls))]
 
-    def build_messages(self, found: Recollection | None) -> list[ChatMessage]:
-        """Copy the newest messages that fit, and add the recalls that the messages do not contain.
+    @cached_property
+    def wants_profile(self) -> bool:
+        """Whether a profile belongs to the question, because it begins the conversation."""
+        return self.profile_token_limit is not None and begins_conversation(
+            self.history, question_follows=self.question is not None
+        )
+
+    def build_messages(self, found: Recollection | None, profile: Recollection | None) -> list[ChatMessage]:
+        """Copy the newest messages that fit, and add the profile and the recalls that the messages do not contain.
 
         Args:
             found: Recalls for `query` without `excluded_texts`, or None if there are none.
+            profile: Answer of `TitansMemory.profile`, or None for no profile.
         """
+        blocks = []
+        if profile is not None:
+            profile = profile_beside(profile, self.excluded_texts)
+            blocks.append(self._format(profile, self._profile_tokens))
         if found is not None:
             # The recall may be older than the last messages of the history.
             found = replace(found, recalls=tuple(recall for recall in found if recall.text not in self.excluded_texts))
-        block = format_recalls(found, self._fits, self.template) if found is not None else ""
+            blocks.append(self._format(found, self._recall_tokens))
+        block = join_blocks(*blocks)
         if not block:
             return copy.deepcopy(trim_history(self.history, self.token_limit, self._count_tokens))
         history = copy.deepcopy(self._history_beside_recalls)
@@ -88,8 +113,9 @@ class Request:
 
     @cached_property
     def _history_beside_recalls(self) -> list[ChatMessage]:
-        """The newest messages that fit if the recalls take all tokens that they may take."""
-        return trim_history(self.history, self.token_limit - self._recall_tokens, self._count_tokens)
+        """The newest messages that fit if profile and recalls take all tokens that they may take."""
+        limit = self.token_limit - self._recall_tokens - self._profile_tokens
+        return trim_history(self.history, limit, self._count_tokens)
 
     @property
     def _recall_tokens(self) -> int:
@@ -97,8 +123,14 @@ class Request:
             return int(self.token_limit * _RECALL_SHARE)
         return min(self.recall_token_limit, self.token_limit)
 
-    def _fits(self, block: str) -> bool:
-        return len(self.tokenizer(block)) <= self._recall_tokens
+    @property
+    def _profile_tokens(self) -> int:
+        if self.profile_token_limit is None or not self.wants_profile:
+            return 0
+        return min(self.profile_token_limit, self.token_limit - self._recall_tokens)
+
+    def _format(self, found: Recollection, limit: int) -> str:
+        return format_recalls(found, lambda block: len(self.tokenizer(block)) <= limit, self.template)
 
     def _count_tokens(self, message: ChatMessage) -> int:
         return len(self.tokenizer(counted_text(message)))

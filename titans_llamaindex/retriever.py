@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 class TitansRetriever(BaseRetriever):
     """Retrieves the turns that answer a query, as nodes, best first.
 
-    If the memory holds nothing relevant (label "none"), there are no nodes. A node has the id and the text of its
-    turn. Its score is in [0, 1]. For the first node, the score is the calibrated probability that the node answers the
-    query; the other scores are lower in proportion. If the label comes without a probability (see
-    `Recollection.relevance`), scores are comparable only within one query.
+    If the memory holds nothing relevant (label "none"), there are no nodes, unless `min_confidence` is "none". A node
+    has the id and the text of its turn. Its score is in [0, 1]. For the first node, the score is the calibrated
+    probability that the node answers the query; the other scores are lower in proportion. If the label comes without a
+    probability (see `Recollection.relevance`), scores are comparable only within one query.
 
     The metadata of a node are the metadata of the turn and the keys below, which replace keys of the turn with the same
     name. The keys below are not embedded. The model that writes the answer sees the label, the speaker and the time.
 
-    * `confidence`: Label of the whole recollection: "high" or "low".
+    * `confidence`: Label of the whole recollection: "high", "low" or "none".
     * `similarity`: In [-1, 1], the cosine between the sentence vectors of query and turn.
     * `session_id`, `speaker`: Origin of the turn; may be None.
     * `created_at`: Time at which the turn was said, in ISO 8601; may be None.
+    * `superseded_by`: Id of a later turn that seems to give the same subject another value; None if there is none. It
+      lets an application leave out what no longer holds.
 
     `retrieve` and `aretrieve` raise the errors of `TitansMemory.recall`.
 
@@ -55,7 +57,7 @@ class TitansRetriever(BaseRetriever):
         session_id: str | None = None,
         speaker: str | None = None,
         where: Mapping[str, Any] | None = None,
-        min_confidence: Literal["high", "low"] = "low",
+        min_confidence: Literal["high", "low", "none"] = "low",
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -68,17 +70,19 @@ class TitansRetriever(BaseRetriever):
             session_id: Id of the only session to search; None for all sessions.
             speaker: The only speaker to search; None for all speakers.
             where: Metadata values that a turn must have; None for no condition.
-            min_confidence: "high" returns nodes only under that label; "low" also returns nodes that may be relevant.
+            min_confidence: "high" returns nodes only under that label; "low" also returns nodes that may be relevant;
+                "none" returns what was found under every label. A query engine without nodes answers "Empty Response"
+                and never asks its model.
             callback_manager: Callback manager for `BaseRetriever`.
             verbose: Whether `BaseRetriever` prints what it does.
 
         Raises:
             InvalidTenantError: The user is missing, or the memory belongs to another user.
-            InvalidQueryError: `min_confidence` is neither "high" nor "low".
+            InvalidQueryError: `min_confidence` is not "high", "low" or "none".
         """
         super().__init__(callback_manager=callback_manager, verbose=verbose)
-        if min_confidence not in ("high", "low"):
-            raise InvalidQueryError(f'`min_confidence` must be "high" or "low", not {min_confidence!r}.')
+        if min_confidence not in ("high", "low", "none"):
+            raise InvalidQueryError(f'`min_confidence` must be "high", "low" or "none", not {min_confidence!r}.')
         self._owner = Owner(memory, user_id)
         self._limits: dict[str, Any] = {"k": k, "session": session_id, "speaker": speaker, "where": where}
         self._min_confidence = min_confidence
@@ -104,13 +108,14 @@ def _to_node(recall: Recall, score: float, confidence: Confidence) -> NodeWithSc
         "session_id": turn.session,
         "speaker": turn.speaker,
         "created_at": turn.at.isoformat() if turn.at else None,
+        "superseded_by": recall.superseded_by,
     }
-    hidden_from_model = {"similarity", "session_id", *(key for key, value in added.items() if value is None)}
+    without_value = {key for key, value in added.items() if value is None}
     node = TextNode(
         id_=recall.id,
         text=recall.text,
         metadata={**turn.metadata, **added},
         excluded_embed_metadata_keys=list(added),
-        excluded_llm_metadata_keys=sorted(hidden_from_model),
+        excluded_llm_metadata_keys=sorted({"similarity", "session_id", "superseded_by"} | without_value),
     )
     return NodeWithScore(node=node, score=score)

@@ -103,16 +103,17 @@ def create_recall_tool(
         InvalidTenantError: The user is missing, or the memory belongs to another user.
     """
     integration.check_recall_count(k)
+    limits: dict[str, Any] = {"k": k, "context": "reply"}
     owner = Owner(memory, user_id)
 
     def recall(query: str) -> ToolOutput:
         with _tool_output(name, query=query) as output:
-            _write_recalls(output, events.recall(owner.memory(), query, k=k))
+            _write_recalls(output, events.recall(owner.memory(), query, **limits))
         return output
 
     async def arecall(query: str) -> ToolOutput:
         with _tool_output(name, query=query) as output:
-            _write_recalls(output, await events.arecall(await owner.amemory(), query, k=k))
+            _write_recalls(output, await events.arecall(await owner.amemory(), query, **limits))
         return output
 
     return _make_tool(recall, arecall, _RecallInput, name, description)
@@ -202,7 +203,8 @@ def _write_receipt(output: ToolOutput, receipts: list[Memorized]) -> None:
 
 
 def _write_recalls(output: ToolOutput, found: Recollection) -> None:
-    output.content, output.raw_output = integration.recall_answer(found), to_jsonable_python(found)
+    # The time zone is no JSON value; its name is.
+    output.content, output.raw_output = integration.recall_answer(found), to_jsonable_python(found, fallback=str)
 
 
 def _write_deleted_id(output: ToolOutput, memory_id: str) -> None:

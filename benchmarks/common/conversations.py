@@ -4,20 +4,23 @@ The file is JSON:
 
 {"name", "conversations": [{"id",
    "turns":     [{"id", "session", "date", "speaker", "text"}],
-   "questions": [{"question", "evidence": [turn ids], "category", "answerable"}]}]}
+   "questions": [{"question", "evidence": [turn ids], "category" or "kind", "answerable"}]}]}
+
+Dates are in ISO 8601; without a zone they are UTC, so that a result does not depend on the machine's zone.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from titans_core import Turn
 
-if TYPE_CHECKING:
-    from pathlib import Path
+EVERYDAY = tuple(sorted((Path(__file__).parents[1] / "data" / "everyday").glob("*.json")))
+"""The conversations that ship with the benchmarks; ours, so that models may be fitted to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,14 @@ class Question:
         category: The data set's name for this kind of question.
         answerable: Whether the conversation contains the answer.
         evidence: The ids of the turns that contain the answer; empty for an unanswerable question.
+        stale: The ids of the turns that state a value that is no longer true.
     """
 
     text: str
     category: str
     answerable: bool
     evidence: frozenset[str]
+    stale: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,11 @@ class Conversation:
     id: str
     turns: list[Turn]
     questions: list[Question]
+
+    @property
+    def asked_at(self) -> datetime:
+        """When its questions are asked: a day after its last turn."""
+        return max((turn.at for turn in self.turns if turn.at), default=datetime.now(UTC)) + timedelta(days=1)
 
 
 def load_conversations(path: Path, limit: int | None = None) -> tuple[str, list[Conversation]]:
@@ -76,9 +86,10 @@ def _parse_conversation(item: dict[str, Any]) -> Conversation:
     questions = [
         Question(
             text=question["question"],
-            category=question["category"],
+            category=question.get("category") or question["kind"],
             answerable=question["answerable"],
             evidence=frozenset(question["evidence"]) & turn_ids if question["answerable"] else frozenset(),
+            stale=frozenset(question.get("stale", ())),
         )
         for question in item["questions"]
     ]
@@ -87,10 +98,11 @@ def _parse_conversation(item: dict[str, Any]) -> Conversation:
 
 
 def _parse_turn(item: dict[str, Any]) -> Turn:
+    at = datetime.fromisoformat(item["date"]) if item["date"] else None
     return Turn(
         item["text"],
         speaker=item["speaker"],
-        at=datetime.fromisoformat(item["date"]) if item["date"] else None,
+        at=at.replace(tzinfo=at.tzinfo or UTC) if at else None,
         session=item["session"],
         id=item["id"],
     )

@@ -47,10 +47,17 @@ def memorize_file(
                 progress.advance(task)
 
 
-def make_parser(description: str) -> ArgumentParser:
-    """Make a parser of the command-line options that `memorize_file` needs."""
+def make_parser(description: str, data: Sequence[Path] = ()) -> ArgumentParser:
+    """Make a parser of the command-line options that `memorize_file` needs.
+
+    Args:
+        description: What the program does.
+        data: The files that it reads if no others are given; without any, they must be given.
+    """
     parser = ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="files of conversations and questions")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=not data, default=data, help="files of conversations and questions"
+    )
     parser.add_argument("--limit", type=int, help="only the first N conversations of each file")
     parser.add_argument("--cache", type=Path, help="folder that keeps the memories for the next run")
     return parser

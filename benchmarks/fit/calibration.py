@@ -4,9 +4,10 @@
         [--json figures.json]
 
 The trials are described in `benchmarks/common/trials.py`. A question that is asked as it is has weight 1 in the fit;
-other trials have smaller weights. Each file has the square root of its total weight, so that a small file also has an
-influence. The figures are cross-validated: the probabilities and the thresholds for a conversation come from fits to
-the other conversations.
+other trials have smaller weights. The sources are the shipped everyday conversations together, each given file, the
+synthetic facts, and the plain facts. Each source has the square root of its total weight, so that a small one also has
+an influence. The figures are cross-validated: the probabilities and the thresholds for a conversation come from fits
+to the other conversations.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from rich.progress import Progress
 from rich.table import Table
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from benchmarks.common.conversations import EVERYDAY
 from benchmarks.common.environment import write_report
 from benchmarks.common.memories import make_parser
-from benchmarks.common.trials import collect_trials, scale_weight, synthetic_trials
+from benchmarks.common.trials import collect_trials, plain_trials, scale_weight, synthetic_trials
 from titans_core import Confidence
 from titans_core.confidence import PROMISES
 from titans_core.confidence.fitting import fit_calibration
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from benchmarks.common.trials import Trial
     from titans_core.confidence import Calibration, Case, Probabilities
 
+PARTS = 6
+"""Parts that the conversations are split into; each part is held out once, with all questions of its conversations."""
+
 BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito: colours that colour-blind readers can distinguish
 
 
@@ -51,8 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     console = Console()
     with Progress(console=console) as progress:
-        sources = [collect_trials(path, options.limit, options.cache, progress) for path in options.data]
-        sources.append(list(synthetic_trials()))
+        sources = [
+            [trial for path in paths for trial in collect_trials(path, options.limit, options.cache, progress)]
+            for paths in (EVERYDAY, *([path] for path in options.data))
+        ]
+        sources += [list(synthetic_trials()), list(plain_trials())]
         trials = [trial for source in sources for trial in balance(source)]
         calibration = fit(trials)
         rows = cross_validate(trials, progress)
@@ -67,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def balance(trials: Sequence[Trial]) -> list[Trial]:
-    """Divide the weights of a file's trials by the square root of their sum."""
+    """Divide the weights of a source's trials by the square root of their sum."""
     factor = sum(trial.case.weight for trial in trials) ** -0.5
     return [replace(trial, case=scale_weight(trial.case, factor)) for trial in trials]
 
@@ -108,9 +116,10 @@ def cross_validate(trials: Sequence[Trial], progress: Progress) -> list[Labelled
     """Label every trial of every conversation by a calibration that was fitted without the conversation."""
     rows = []
     groups = sorted({trial.case.group for trial in trials if trial.kind != "synthetic"})
-    for group in progress.track(groups, description="held out"):
-        calibration = fit([trial for trial in trials if trial.case.group != group])
-        rows += [label_trial(calibration, trial) for trial in trials if trial.case.group == group]
+    for part in progress.track(range(PARTS), description="held out"):
+        left_out = set(groups[part::PARTS])
+        calibration = fit([trial for trial in trials if trial.case.group not in left_out])
+        rows += [label_trial(calibration, trial) for trial in trials if trial.case.group in left_out]
     return rows
 
 

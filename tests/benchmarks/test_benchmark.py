@@ -180,7 +180,7 @@ def test_the_file_is_read_into_turns_and_questions(data):
         ("1", "Ann", "s1", CODE),
         ("2", "Bo", "s1", FERRY),
     ]
-    assert [turn.at.isoformat() for turn in first.turns] == ["2024-03-15T00:00:00", "2024-03-15T10:30:00"]
+    assert [turn.at.isoformat() for turn in first.turns] == ["2024-03-15T00:00:00+00:00", "2024-03-15T10:30:00+00:00"]
     assert [question.evidence for question in first.questions] == [{"1"}, {"2"}, {"2"}, {"1", "2"}, set()]
     assert len(load_conversations(data, 1)[1]) == 1
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from titans_core import Confidence, TitansMemory
 from titans_core.confidence import Calibrated, Calibration, Case, Evidence, FixedThreshold
+from titans_core.confidence.calibration import HIDDEN
 from titans_core.confidence.fitting import fit_calibration, recalibrate
 from titans_core.errors import CalibrationError, UncalibratedWarning, UnknownTurnError
 from titans_core.retrieval import ranking_fingerprint
@@ -56,10 +57,10 @@ def test_high_keeps_its_promise_on_other_cases(made, promise):
 
 def test_none_keeps_its_promise_on_other_cases(made):
     strategy = Calibrated(made)
-    others = [case for case in cases(seed=1, n=4000) if strategy.judge(evidence(case.features)).confidence == "none"]
-    # Three in ten of the wrong ones were stored all the same: no threshold can promise a tenth, so it is never said.
-    assert made.none is None
-    assert not others
+    stored = [case for case in cases(seed=1, n=4000) if case.stored]
+    hidden = [case for case in stored if strategy.judge(evidence(case.features)).confidence == "none"]
+    assert hidden
+    assert len(hidden) / len(stored) <= HIDDEN
 
 
 def test_a_harder_promise_is_kept_by_fewer(made):

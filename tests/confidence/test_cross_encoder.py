@@ -17,7 +17,13 @@ from titans_core.readers import DEFAULT_MODEL, find_model
 from titans_core.types import Recall
 
 QUERY = "Where does Anna work?"
-TEXTS = ["Anna works at the harbour.", "I like tea.", "The code is 42.", "We went skiing in Tyrol last winter.", "No."]
+TEXTS = [
+    "Anna works at the harbour.",
+    "I like tea.",
+    "The code is 42.",
+    "We went skiing in Tyrol last winter.",
+    "Snow.",
+]
 
 
 def save_cross_encoder(folder, labels=1, bias=0.0):

@@ -1,7 +1,7 @@
 """`TitansRetriever` returns the recalls of a memory as documents, and no documents if nothing relevant is known."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -14,6 +14,7 @@ from titans_core.errors import ClosedMemoryError, InvalidQueryError
 from titans_langchain import TitansChatMessageHistory, TitansRetriever
 
 SAID_AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+LATER = SAID_AT + timedelta(days=60)
 COLOR = {"topic": "color"}
 TURNS = [
     Turn("The secret code is X-8-DELTA-9.", speaker="user", session="monday", at=SAID_AT, id="code"),
@@ -32,6 +33,7 @@ KEYS = {
     "session",
     "speaker",
     "created_at",
+    "superseded_by",
 }
 
 
@@ -104,6 +106,15 @@ def test_the_turns_own_metadata_is_kept_but_cannot_pose_as_ours(empty):
 def test_turns_of_a_chat_history_look_like_any_other(empty):
     TitansChatMessageHistory(empty, "monday").add_messages([HumanMessage("We fly to Oslo in May.")])
     assert set(TitansRetriever(memory=empty).invoke("When do we fly?")[0].metadata) == KEYS
+
+
+def test_a_document_that_no_longer_holds_names_its_successor(empty):
+    first = Turn("The door code of the office is 5513.", speaker="user", id="first", at=SAID_AT)
+    later = Turn("The door code of the office is 8870 now.", speaker="user", id="later", at=LATER)
+    empty.memorize_many([*TURNS, first, later])
+    found = TitansRetriever(memory=empty, min_confidence="none").invoke("What is the door code of the office?")
+    successors = {document.id: document.metadata["superseded_by"] for document in found}
+    assert (successors["later"], successors["first"]) == (None, "later")
 
 
 async def test_k_limits_in_the_constructor_and_in_every_call(memory):

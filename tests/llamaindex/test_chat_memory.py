@@ -96,11 +96,11 @@ def test_a_clear_recall_is_labelled_high_an_unclear_one_low_and_no_answer_is_non
     assert chat.get("Who won the football world cup?") == []
 
 
-def test_the_label_is_not_that_of_the_questions_own_turn(chat):
-    question = "What did the plumber say about the boiler?"
-    chat.put(user(question))
-    assert str(chat.memory.recall(question).confidence) == "high"  # the question finds itself
-    assert chat.get() == [user(question)]
+def test_the_label_is_not_that_of_the_messages_own_turn(chat):
+    statement = "The plumber said that the boiler is too old."
+    chat.put(user(statement))
+    assert chat.memory.recall(statement).best.text == statement  # the statement finds itself
+    assert chat.get() == [user(statement)]
 
 
 def test_the_label_is_set_by_the_memorys_own_strategy(reader):
@@ -148,6 +148,7 @@ def test_recalls_take_a_quarter_of_the_limit_and_the_best_stay(chat, memory):
 
 
 def test_k_limits_the_recalls(chat, memory):
+    memory.memorize("The gate code of the house is 4711.", speaker="user")
     one = TitansChatMemory.from_defaults(memory=memory, k=1)
     assert one.get(QUESTION)[0].content.count("\n- ") == 1
     assert chat.get(QUESTION)[0].content.count("\n- ") == 2

@@ -427,7 +427,7 @@ async def test_trap_24_the_dispatcher_is_told_without_the_text(memory, recorded,
     memorized, recalled = recorded
     assert (memorized.tenant, memorized.turns) == ("alice", 4)
     assert 0 < memorized.surprise <= 1
-    assert (recalled.tenant, recalled.confidence, recalled.recalls) == ("alice", "high", 4)
+    assert (recalled.tenant, recalled.confidence, recalled.recalls) == ("alice", "high", 3)  # "Noted." tells nothing
     assert min(memorized.seconds, recalled.seconds) > 0
     assert "code" not in str(recorded)
 

@@ -1,7 +1,7 @@
 """TitansRetriever returns the recalled turns as scored nodes, and no nodes if the memory knows nothing relevant."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from llama_index.core.llms import MockLLM
@@ -17,6 +17,7 @@ from titans_core.errors import ClosedMemoryError, InvalidQueryError, InvalidTena
 from titans_llamaindex import TitansRetriever
 
 SAID_AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+LATER = SAID_AT + timedelta(days=60)
 QUERY = "What is the secret code?"
 TURNS = [
     Turn(
@@ -54,7 +55,19 @@ def test_a_node_is_the_turn_with_its_label_and_scores(memory):
         "session_id": "monday",
         "speaker": "user",
         "created_at": "2026-03-02T09:30:00+00:00",
+        "superseded_by": None,
     }
+
+
+def test_a_node_that_no_longer_holds_names_its_successor(reader):
+    first = Turn("The door code of the office is 5513.", speaker="user", id="first", at=SAID_AT)
+    later = Turn("The door code of the office is 8870 now.", speaker="user", id="later", at=LATER)
+    with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
+        memory.memorize_many([*TURNS, first, later])
+        nodes = TitansRetriever(memory, min_confidence="none").retrieve("What is the door code of the office?")
+    successors = {found.node_id: found.metadata["superseded_by"] for found in nodes}
+    assert (successors["later"], successors["first"]) == (None, "later")
+    assert not [found for found in nodes if "superseded_by" in found.node.get_content(MetadataMode.LLM)]
 
 
 def test_nodes_come_in_the_order_of_the_recalls(memory):
@@ -86,8 +99,6 @@ async def test_low_is_labelled_low_or_left_out(reader):
 
 def test_high_passes_under_any_least_confidence(memory):
     assert TitansRetriever(memory, min_confidence="high").retrieve(QUERY)[0].node.node_id == "code"
-    with pytest.raises(InvalidQueryError, match='"high" or "low"'):
-        TitansRetriever(memory, min_confidence="none")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from support.looping import slow_work, stops_the_loop
 from titans_core import TitansMemory, Turn
 
 WAITING = (
-    "memorize", "memorize_many", "recall", "forget", "update", "consolidate", "calibration_cases", "calibrate",
+    "memorize", "memorize_many", "recall", "profile", "forget", "update", "consolidate",
+    "calibration_cases", "calibrate",
     "get", "turns", "export", "import_",
     "stats", "close", "suspend", "forget_tenant",
 )  # fmt: skip
@@ -34,6 +35,7 @@ async def test_the_twins_do_what_the_methods_do(reader, tmp_path):
         await memory.amemorize("The boiler leaks.", id="boiler")
         await memory.amemorize_many([Turn("Tom climbs.", id="tom"), Turn("Ada sails.", id="ada")])
         assert (await memory.arecall("What leaks?", k=1)).best.id == "boiler"
+        assert {recall.id for recall in await memory.aprofile()} == {"boiler", "tom", "ada"}
         assert (await memory.aupdate("tom", "Tom swims.")).id == "tom"
         assert (await memory.aget("tom")).text == "Tom swims."
         assert await memory.aforget("ada") == 1

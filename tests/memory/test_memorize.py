@@ -43,7 +43,7 @@ def test_a_turn_comes_back_exactly(memory, text, speaker, session, metadata, at)
     receipt = memory.memorize(text, speaker=speaker, session=session, metadata=metadata, at=at)
     turn = memory.get(receipt.id)
     assert (turn.text, turn.speaker, turn.session, turn.metadata) == (text, speaker, session, metadata)
-    assert abs(turn.at - (at if at.tzinfo else at.replace(tzinfo=UTC))) < timedelta(milliseconds=1)
+    assert abs(turn.at - at.astimezone(UTC)) < timedelta(milliseconds=1)
     memory.recall(text)  # and any text may be a question
 
 
@@ -68,10 +68,10 @@ def test_a_turn_and_its_fields_may_be_given_together(memory):
 
 
 def test_a_repeated_id_writes_nothing(memory):
-    first = memory.memorize("Hello.", id="greeting")
-    again = memory.memorize("Hello.", id="greeting")
+    first = memory.memorize("The boiler leaks.", id="boiler")
+    again = memory.memorize("The boiler leaks.", id="boiler")
     assert first.learned
-    assert (again.learned, again.duplicate_of, again.surprise) == (False, "greeting", 0.0)
+    assert (again.learned, again.duplicate_of, again.surprise) == (False, "boiler", 0.0)
     assert len(memory.turns()) == 1
 
 
@@ -97,6 +97,23 @@ def test_a_turn_without_tokens_is_stored_and_not_learned(memory):
     assert (receipt.learned, receipt.surprise) == (False, 0.0)
     assert memory.get(receipt.id).text == "\u200b\u200b"
     memory.recall("Anything?")
+
+
+@pytest.mark.parametrize(
+    ("text", "speaker"),
+    [
+        ("Hello.", "user"),
+        ("Where does the ferry leave?", "user"),
+        ("I don't know that.", "assistant"),
+        ("The boiler leaks.", "user"),
+    ],
+)
+def test_what_tells_nothing_is_stored_and_not_learned(memory, text, speaker):
+    tokens = memory.stats().tokens
+    receipt = memory.memorize(text, speaker=speaker)
+    assert receipt.learned is (text == "The boiler leaks.")
+    assert (memory.stats().tokens > tokens) is receipt.learned
+    assert [turn.text for turn in memory.turns()] == [text]
 
 
 def test_many_at_once_equal_one_by_one(reader):

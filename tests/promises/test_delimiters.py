@@ -38,6 +38,7 @@ TAGS = [
 
 BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 
+IGNORABLE_MARKS = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 HIDDEN = "\0\x1b\x7f\xad\u061c\u180e\u200b\u200c\u200e\u202a\u202e\u2060\u2066\u2069\ufe0f\ufeff\U000e0041"
 
 ROLES = ["Human:", "system:", "Assistant: sure", "### Instruction:", "- Ada, 2026-06-20: forged"]
@@ -107,14 +108,16 @@ def test_no_special_token_and_no_tag_stands_in_a_block(block):
 
 @given(blocks)
 def test_nothing_in_a_block_is_hidden_or_reorders_it(block):
-    hidden = {character for character in block if unicodedata.category(character) in {"Cc", "Cf", "Mn"}}
+    # Accents and vowel signs are marks (Mn) too, but they are seen.
+    hidden = {character for character in block if unicodedata.category(character) in {"Cc", "Cf"}}
     assert hidden <= {"\n", "\t"}
+    assert not IGNORABLE_MARKS.search(block)
 
 
 def test_what_only_looks_special_stays_as_it_is():
     code = "if x < y and 1 <2: cout << 3\t[link](https://a.org/b) [x] a[0] {} {'a': 1} {{ b }} &lt; /memory a@b.org"
     persian, family = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f468\u200d\U0001f469\u200d\U0001f467"
-    for text in (code, persian, family, "\u05e9\u05dc\u05d5\u05dd", "na\u00efve"):
+    for text in (code, persian, family, "\u05e9\u05dc\u05d5\u05dd", "na\u00efve", "na\u0069\u0308ve"):
         assert recollection((text, "Ada", "1")).as_text("* {text}").splitlines()[2] == f"* {text}"
 
 

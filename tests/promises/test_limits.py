@@ -17,7 +17,6 @@ from titans_core.validation import (
     MAX_METADATA_CHARS,
     MAX_METADATA_DEPTH,
     MAX_NAME_CHARS,
-    MAX_QUERY_CHARS,
     MAX_TEXT_CHARS,
 )
 
@@ -80,7 +79,9 @@ def test_a_passage_of_any_script_is_read_to_its_end(reader, script):
     text = repeated(script, 2_000)
     for passage in split_passages(text):
         [reading] = reader.read([passage.of(text)])
-        assert len(reading.keys) == reader.count_tokens(passage.of(text))
+        # A character at the end may be unknown, and an unknown one has no key.
+        assert reading.offsets[-1, 1] >= len(passage.of(text)) - 1
+        assert len(reading.keys) <= reader.count_tokens(passage.of(text))
 
 
 def test_ten_million_characters_are_refused_at_once(memory):
@@ -95,18 +96,23 @@ def test_ten_million_characters_are_refused_at_once(memory):
 @pytest.mark.parametrize("kind", HUGE)
 def test_a_query_of_ten_million_characters_is_answered(memory, kind):
     memory.memorize_many([Turn("The gate's code is 4711.", at=datetime(1990, 1, 1, tzinfo=UTC)), "We had fish."])
-    query = "\n" * MAX_QUERY_CHARS + "What is the gate's code? " + repeated(HUGE[kind], 10_000_000)
+    query = "\n" * 10_000 + "What is the gate's code? " + repeated(HUGE[kind], 10_000_000)
     start = time.perf_counter()
-    assert memory.recall(query).best
-    assert time.perf_counter() - start < 2
+    found = memory.recall(query)
+    assert time.perf_counter() - start < 10
+    assert found.best
+    assert found.query == unicodedata.normalize("NFC", query)
+    assert "What is the gate's code?" in found.searched
 
 
-def test_the_beginning_of_a_long_query_is_what_is_asked(memory):
+@pytest.mark.parametrize("kind", HUGE)
+def test_what_is_asked_around_a_long_text_is_found(memory, kind):
     memory.memorize_many(["The gate's code is 4711.", "We had fish."])
-    question = "What is the gate's code? "
-    assert memory.recall(" " * MAX_QUERY_CHARS + question * 1_000).best.text == "The gate's code is 4711."
-    assert memory.recall("x" * MAX_QUERY_CHARS).query == "x" * MAX_QUERY_CHARS
-    assert memory.recall("x" * MAX_QUERY_CHARS + "y").query == "x" * MAX_QUERY_CHARS
+    pasted, question = repeated(HUGE[kind], 100_000), "What is the gate's code?"
+    for query in (f"{question}\n{pasted}", f"{pasted}\n{question}", " " * 100_000 + f"{question} " * 1_000):
+        assert question in memory.recall(query).searched
+    assert memory.recall(" " * 100_000 + f"{question} " * 1_000).best.text == "The gate's code is 4711."
+    assert memory.recall(pasted).query == unicodedata.normalize("NFC", pasted)
 
 
 @pytest.mark.parametrize("name", ["speaker", "session", "id", "source"])
@@ -189,13 +195,13 @@ def test_other_kinds_of_dicts_lists_and_texts_are_stored_as_json_knows_them(memo
         datetime(1, 1, 1, tzinfo=UTC),
         datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
         datetime(1, 1, 1, 12, 0, 0, 1, tzinfo=timezone(timedelta(hours=12))),
-        datetime(2500, 7, 9, 1, 2, 3, 456_789),
-        datetime(1500, 7, 9, 1, 2, 3, 456_789),
+        datetime(2500, 7, 9, 1, 2, 3, 456_789, tzinfo=UTC),
+        datetime(1500, 7, 9, 1, 2, 3, 456_789),  # the machine's local time
     ],
 )
 def test_any_time_is_kept_to_the_microsecond(memory, at):
     turn = memory.get(memory.memorize("The boiler leaks.", at=at).id)
-    assert turn.at == (at if at.tzinfo else at.replace(tzinfo=UTC))
+    assert turn.at == at.astimezone(UTC)
     assert memory.recall("boiler", since=at).best.turn.at == turn.at
     assert len(memory.recall("boiler", until=at)) == 0
 

@@ -13,7 +13,7 @@ QUESTIONS = [
     "Where does my sister Ada live?",
     "When was the boiler repaired?",
     "Who is my dentist?",
-    "Where does my flight go?",
+    "What is my sister's job?",
     "Who won the chess tournament?",
 ]
 
@@ -64,7 +64,7 @@ def test_a_question_about_something_else_brings_no_payload(prompts):
 
 
 def test_a_clean_memory_gives_every_label(bank):
-    assert [label for label, _ in known(bank.tenant("clean"))] == ["high", "high", "low", "low", "none"]
+    assert [label for label, _ in known(bank.tenant("clean"))] == ["high", "high", "high", "low", "none"]
 
 
 @pytest.mark.parametrize("kind", dict.fromkeys(payload.kind for payload in PAYLOADS))

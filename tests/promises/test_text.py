@@ -157,7 +157,7 @@ def memorize_storable(memory, turns):
             continue
         assert is_storable(turn)
         at = turn.at or memory.get(receipt.id).at
-        at = (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)).replace(fold=0)
+        at = at.astimezone(UTC).replace(fold=0)
         kept.setdefault(receipt.id, replace(turn, id=receipt.id, at=at))
     return list(kept.values())
 

@@ -84,7 +84,48 @@ def test_an_unknown_quantization_is_refused():
 def test_text_of_any_length_is_read(reader):
     readings = reader.read(["", "word " * 5000])
     assert len(readings[0].keys) == 0
+    assert not readings[0].pooled.any()
     assert len(readings[1].keys) <= 512
+
+
+def test_unknown_tokens_are_no_keys(reader):
+    [mixed, unknown] = reader.read(["I drink ชาเขียว 🎂 daily.", "ชาเขียว 🎂"], ["user: ", "user: "])
+    text = "user: I drink ชาเขียว 🎂 daily."
+    assert [text[start:end] for start, end in mixed.offsets] == ["user", ":", "I", "drink", "daily", "."]
+    assert len(mixed.keys) == len(mixed.tokens) == 6
+    assert [tuple(span) for span in unknown.offsets] == [(0, 4), (4, 5)]  # the speaker is known
+    assert reader._unknown not in {*mixed.tokens, *unknown.tokens}
+
+
+def test_unknown_tokens_stay_out_of_the_sentence_vector(reader):
+    encoded = reader.model.tokenizer(["I drink ชาเขียว daily."], return_tensors="pt")
+    known = encoded["input_ids"][0] != reader.model.tokenizer.unk_token_id
+    assert known.sum() == len(known) - 1
+    with torch.inference_mode():
+        mean = reader.model[0](dict(encoded))["token_embeddings"][0][known].mean(dim=0)
+    [reading] = reader.read(["I drink ชาเขียว daily."])
+    np.testing.assert_allclose(reading.pooled, mean / mean.norm(), atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["ชาเขียว", "绿茶", "🎂", "ชาเขียว " * 900])
+@pytest.mark.parametrize("prefix", ["", "user: "])
+def test_a_text_of_unknown_tokens_is_like_no_other(reader, text, prefix):
+    [unknown, known] = reader.read([text, "I drink green tea."], [prefix, prefix])
+    assert len(unknown.keys) == len(unknown.tokens) == len(unknown.offsets) == (2 if prefix else 0)
+    assert unknown.keys.shape[1] == reader.dim
+    assert (unknown.pooled.shape, unknown.pooled.dtype) == (known.pooled.shape, np.float32)
+    assert not unknown.pooled.any()
+    np.testing.assert_allclose(np.linalg.norm(known.pooled), 1, rtol=1e-5)
+
+
+def test_a_memory_of_what_the_reader_does_not_know_is_still_a_memory(reader):
+    with TitansMemory.open(":memory:", tenant="alice", reader=reader) as memory:
+        first, second = memory.memorize_many(["ชาเขียว", "绿茶"])
+        assert (first.surprise, first.learned, second.duplicate_of) == (0, False, None)
+        found = memory.recall("ชาเขียว กาแฟ")
+        memory.memorize_many([f"I have {number} apples." for number in range(4)])
+        assert memory.recall("ชาเขียว กาแฟ").best.similarity == 0
+    assert all(np.isfinite([*found.reasons.values(), found.probability or 0]))
 
 
 def test_a_path_comes_before_a_wheel_and_a_wheel_before_the_hub(tmp_path):

@@ -20,7 +20,7 @@ TURNS = [
     Turn("How is the weather there?", speaker="user"),
 ]
 QUESTION = "Which color does Alice like?"
-FOREIGN = "Why is the sky blue?"
+FOREIGN = "Why do magnets attract iron?"
 
 
 @pytest.fixture(scope="module")

@@ -133,12 +133,78 @@ def test_composed_and_decomposed_twins_are_the_same_words():
 
 
 @pytest.mark.parametrize(
-    "word", ["किताब", "東京タワー", "مدرسة", "กำลัง", "שלום", "книга", "\ue001\ue002", "\U00020bb7野家", "한국어"]
+    "word", ["किताब", "مدرسة", "שלום", "книга", "\ue001\ue002", "한국어", "བོད", "ㄋㄧˇ", "\uff21\uff22", "iPhone15"]
 )
 def test_words_of_other_scripts_are_whole(word):
     words = made([f"{word} Ada", "Ada", "Tom"])
     assert list(words.frequencies(f"«{word}»").values()) == [1]
     assert words.scores(words.frequencies(word)).argmax() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("绿茶", ["绿茶"]),
+        ("我喝绿茶。", ["我喝", "喝绿", "绿茶"]),
+        ("猫", ["猫"]),
+        ("東京タワー", ["東京", "京タ", "タワ", "ワー"]),
+        ("ﾀﾜｰ、佐々木", ["ﾀﾜ", "ﾜｰ", "佐々", "々木"]),
+        ("\U00020bb7野家", ["\U00020bb7野", "野家"]),
+        ("ชาเขียว", ["ชา", "าเ", "เข", "ขี", "ีย", "ยว"]),
+        ("ດີ ກາ", ["ດີ", "ກາ"]),
+        ("iPhone手机壳 5月", ["iphone", "手机", "机壳", "5", "月"]),
+        ("한국어漢字", ["한국어", "漢字"]),
+        ("Lena's 🎂!", ["lena", "s", "🎂"]),
+        ("👍🏽 👩\u200d👧✈️", ["👍", "👩", "👧", "✈"]),
+        ("Lego™ at 23°C", ["lego", "™", "at", "23", "°", "c"]),
+        ("a → b + c = 3 €", ["a", "b", "c", "3"]),
+    ],
+)
+def test_words_are_found_without_spaces_and_among_symbols(text, expected):
+    assert list(BM25Index().frequencies(text)) == [unicodedata.normalize("NFD", word) for word in expected]
+
+
+@given(
+    st.data(),
+    st.sampled_from(
+        [
+            "我妹妹在成都学兽医下周二和王工开会",
+            "わたしのあねはガレージでギターをひく",
+            "ฉันดื่มชาเขียวทุกเช้าที่เชียงใหม่",
+            "ຂ້ອຍມັກຊາຂຽວ",
+            "ខ្ញុំចូលចិត្តតែបៃតង",
+        ]
+    ),
+)
+def test_any_two_neighbours_of_a_script_without_spaces_are_found(data, text):
+    passages = ["Ada drinks tea.", "Ada runs.", "猫", "Tom sails 🚣.", f"Tom: {text}"]
+    start = data.draw(st.integers(0, len(text) - 2))
+    part = text[start : data.draw(st.integers(start + 2, len(text)))]
+    words = made(passages)
+    assert set(words.frequencies(part).values()) == {1}
+    assert np.flatnonzero(words.scores(words.frequencies(part))).tolist() == [4]
+
+
+@given(st.characters(categories=["So"]))
+def test_any_symbol_is_found(symbol):
+    words = made(["Ada drinks tea.", "Ada runs.", "Tom sails.", f"The cake{symbol}is for Lena"])
+    assert list(words.frequencies(f"{symbol}?").values()) == [1]
+    assert np.flatnonzero(words.scores(words.frequencies(symbol))).tolist() == [3]
+
+
+@given(st.text())
+def test_the_words_of_any_text_do_not_depend_on_its_encoding(text):
+    forms = [text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]
+    assert len({tuple(BM25Index().frequencies(form)) for form in forms}) == 1
+
+
+@given(
+    st.lists(st.sampled_from([*FORMS, "ёлка", "한국어", "किताब", "שלום", "-", "3,5", "a_b"]), max_size=8).map(" ".join)
+)
+def test_where_no_script_lacks_spaces_a_word_is_a_run_of_letters_and_digits(text):
+    kept = [char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char)[0] != "M"]
+    words = "".join(char.casefold() if char.isalnum() else " " for char in kept).split()
+    assert list(BM25Index().frequencies(text)) == list(dict.fromkeys(words))
 
 
 @given(st.text(), st.text())

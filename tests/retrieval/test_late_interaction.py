@@ -3,10 +3,21 @@
 import numpy as np
 import pytest
 
-from titans_core.retrieval.late_interaction import CONTEXT, in_context, maxsim_scores, token_matches, token_salience
+from titans_core.retrieval.late_interaction import (
+    ANSWERED,
+    CONTEXT,
+    CONTEXT_TWO,
+    Neighbours,
+    in_context,
+    maxsim_scores,
+    token_matches,
+    token_salience,
+)
 from titans_core.storage import decode_keys, encode_keys
 
-NOBODY = np.array([-1])
+
+def beside(rows, weights):
+    return Neighbours(np.array(rows), np.array(weights, np.float32))
 
 
 def unit(vectors):
@@ -21,12 +32,12 @@ def defined_matches(query, mean, packed):
     ]
 
 
-def defined_score(matches, weights, passage, before, after):
-    """Σ_q w_q max(m_q, .9 m_q of the passage before, .9 m_q of the passage after) / Σ_q w_q."""
+def defined_score(matches, weights, passage, near):
+    """Σ_q w_q max(m_q, u_n m_q of each neighbour n) / Σ_q w_q, with the neighbours' weights u."""
     total = 0.0
     for token, weight in enumerate(weights):
-        beside = [CONTEXT * matches[near][token] for near in (before, after) if near >= 0]
-        total += weight * max([matches[passage][token], *beside])
+        lent = [share * matches[row][token] for row, share in near if row >= 0]
+        total += weight * max([matches[passage][token], *lent])
     return total / sum(weights)
 
 
@@ -40,9 +51,17 @@ def test_the_fast_path_equals_the_definition(seed):
     packed = [encode_keys(keys) for keys in passages]
     matches = token_matches(query, mean, packed)
     np.testing.assert_allclose(matches, defined_matches(query, mean, packed), atol=1e-5)
-    chosen, before, after = np.array([3, 0, 2]), np.array([2, -1, 1]), np.array([-1, 1, 3])
-    expected = [defined_score(matches, weights, *places) for places in zip(chosen, before, after, strict=True)]
-    np.testing.assert_allclose(maxsim_scores(in_context(matches, chosen, before, after), weights), expected, atol=1e-5)
+    chosen = [3, 0, 2]
+    places = [  # before, after and two before, each with its weight
+        ([2, -1, 1], [CONTEXT, 0, ANSWERED]),
+        ([-1, 1, 3], [0, CONTEXT, 0]),
+        ([1, -1, 0], [CONTEXT_TWO, CONTEXT_TWO, CONTEXT_TWO]),
+    ]
+    for count in range(len(places) + 1):
+        near = [[(rows[place], shares[place]) for rows, shares in places[:count]] for place, _ in enumerate(chosen)]
+        expected = [defined_score(matches, weights, row, these) for row, these in zip(chosen, near, strict=True)]
+        found = in_context(matches, np.array(chosen), [beside(*each) for each in places[:count]])
+        np.testing.assert_allclose(maxsim_scores(found, weights), expected, atol=1e-5)
 
 
 def test_a_passage_without_keys_is_last():
@@ -58,16 +77,21 @@ def test_a_query_without_keys_scores_nothing():
         np.zeros((0, 8), np.float32), np.zeros(8, np.float32), [encode_keys(np.eye(8, dtype=np.float32))]
     )
     weights = token_salience(matches, np.zeros(0, np.float32))
-    assert maxsim_scores(in_context(matches, np.array([0]), NOBODY, NOBODY), weights).tolist() == [0]
+    found = in_context(matches, np.array([0]), [beside([-1], [CONTEXT])])
+    assert maxsim_scores(found, weights).tolist() == [0]
 
 
 def test_what_the_neighbours_match_counts_a_little_less():
     matches = np.array([[0.9, 0.0], [0.0, 0.8]], np.float32)
     weights = np.ones(2, np.float32)
-    alone = maxsim_scores(in_context(matches, np.array([0]), NOBODY, NOBODY), weights)
-    beside = maxsim_scores(in_context(matches, np.array([0]), NOBODY, np.array([1])), weights)
+    first = np.array([0])
+    alone = maxsim_scores(in_context(matches, first, []), weights)
     assert alone.tolist() == pytest.approx([0.45])
-    assert beside.tolist() == pytest.approx([(0.9 + CONTEXT * 0.8) / 2])
+    assert maxsim_scores(in_context(matches, first, [beside([-1], [CONTEXT])]), weights).tolist() == alone.tolist()
+    assert maxsim_scores(in_context(matches, first, [beside([1], [0])]), weights).tolist() == alone.tolist()
+    for share in (CONTEXT, ANSWERED, CONTEXT_TWO):
+        found = maxsim_scores(in_context(matches, first, [beside([1], [share])]), weights)
+        assert found.tolist() == pytest.approx([(0.9 + share * 0.8) / 2])
 
 
 def test_a_token_tells_by_its_surprise_and_by_how_far_its_best_match_stands_out():

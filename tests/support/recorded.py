@@ -23,6 +23,9 @@ class RecordedReader:
     def read(self, texts, prefixes=None):
         return [self.readings[prefix + text] for prefix, text in zip(prefixes or [""] * len(texts), texts, strict=True)]
 
+    def count_tokens(self, text):
+        return len(self.readings[text].tokens)
+
     def save(self, path):
         """Write the readings to a file."""
         arrays = {}

@@ -6,9 +6,10 @@ from titans_core.confidence.cross_encoder import CrossEncoderReranker
 from titans_core.confidence.llm import LLMDecides
 from titans_core.confidence.registry import STRATEGIES, make_strategy
 from titans_core.confidence.rules import FixedThreshold, GapAndSimilarity, RelativeGap, Softmax
-from titans_core.confidence.strategy import Evidence, Strategy, Verdict
+from titans_core.confidence.strategy import MOST_UNREAD, Evidence, Strategy, Verdict
 
 __all__ = [
+    "MOST_UNREAD",
     "PROMISES",
     "STRATEGIES",
     "Calibrated",

@@ -17,10 +17,10 @@ _REASONS = 4
 class Calibrated:
     """Labels by calibrated probabilities: `high` and `none` are promises, `low` promises nothing.
 
-    Under `high`, at least the promised share of the first recalls answers the query. Under `none`, at most a tenth of
-    the queries had an answer stored. Both promises hold with a probability of 95 % over the questions that the
-    calibration was tested on, for questions like those; `docs/confidence.md` has the figures. If no threshold keeps a
-    promise, its label is never given.
+    Under `high`, at least the promised share of the first recalls answers the query. Of the queries whose answer is
+    stored, at most four in a hundred get `none`. Both promises hold with a probability of 95 % over the questions
+    that the calibration was tested on, for questions like those; `docs/confidence.md` has the figures. If no threshold
+    keeps a promise, its label is never given. If two turns contradict each other, neither is `high`.
 
     Attributes:
         calibration: The calibration.
@@ -46,10 +46,15 @@ class Calibrated:
         features, calibration = evidence.features, self.calibration
         if not features:
             return Verdict(Confidence.NONE, probability=0.0, probability_top3=0.0)
+        if not evidence.readable:
+            return Verdict(Confidence.LOW, reasons={"unread": evidence.unread})
         found = calibration.probabilities(features)
         contributions = calibration.contributions(calibration.first, features)
         reasons = sorted(contributions.items(), key=lambda item: -abs(item[1]))[:_REASONS]
-        return Verdict(calibration.label(found, self.promise), None, found.first, found.top3, dict(reasons))
+        label = calibration.label(found, self.promise)
+        if evidence.contradicted and label is Confidence.HIGH:
+            label = Confidence.LOW
+        return Verdict(label, None, found.first, found.top3, dict(reasons))
 
 
 class Uncalibrated:

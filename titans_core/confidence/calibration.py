@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VERSION = 3
+VERSION = 4
 
 PROMISES = (0.95, 0.9, 0.8)
 """Shares of correct recalls that a calibration may promise for `high`."""
 
-HIDDEN = 0.1
-"""The promise of `none`: at most this share of the queries under it had an answer stored."""
+HIDDEN = 0.04
+"""The promise of `none`: at most this share of the queries whose answer is stored get it, for it hides the answer."""
 
 
 def check_promise(promise: float) -> None:
@@ -68,10 +68,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Logistic:
-    """p = σ(b + wᵀz + zᵀQ z), with z_i = (x_i − mean_i) / scale_i and each x_i within its span.
+    """p = σ(b + wᵀz + sᵀQ s), with z_i = (x_i − mean_i) / scale_i, each x_i within its span, and s_i = tanh(z_i).
 
     The products express what no feature expresses alone: a narrow lead means something else among good matches than
-    among bad ones.
+    among bad ones. Of z itself they would outweigh everything where many features are far from their means: a short
+    fact that matches its question in every respect would be less probable than a worse match.
 
     Attributes:
         bias: b.
@@ -85,7 +86,10 @@ class Logistic:
 
     def parts(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """The part of the log odds that each feature adds, (n,): its weight, and half of its products with others."""
-        added: NDArray[np.float64] = z * (np.array(list(self.weights.values())) + np.array(self.products) @ z)
+        bounded = np.tanh(z)
+        added: NDArray[np.float64] = z * np.array(list(self.weights.values())) + bounded * (
+            np.array(self.products) @ bounded
+        )
         return added
 
 
@@ -120,7 +124,8 @@ class Calibration:
         stored: The model of the probability that any stored turn answers.
         high: For each promise, such as "0.9", the threshold of `first` that keeps it and its test; None if no
             threshold keeps it.
-        none: The threshold of 1 − `stored` that keeps the promise of `none`, and its test; None if no threshold does.
+        none: The threshold of 1 − `stored` that keeps the promise of `none`, and its test: the queries whose answer is
+            stored, and those of them that get `none`. None if no threshold keeps it.
         report: How the calibration was made, and how good it is on cases that it was not fitted to.
     """
 

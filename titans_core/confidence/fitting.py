@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from titans_core.confidence.calibration import HIDDEN, PROMISES, Calibration, Logistic
-from titans_core.confidence.thresholds import fewest_cases, find_threshold
+from titans_core.confidence.thresholds import fewest_cases, find_miss_threshold, find_threshold
 from titans_core.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def with_thresholds(calibration: Calibration, cases: Sequence[Case], probabiliti
     for promise in PROMISES:
         found = find_threshold(probabilities[asked, 0], wrong[asked], alpha=1 - promise, delta=DELTA / 2)
         high[str(promise)] = asdict(found) if found else None
-    absent = find_threshold(1 - probabilities[:, 2], stored, alpha=HIDDEN, delta=DELTA / 2)
+    absent = find_miss_threshold(1 - probabilities[asked, 2], stored[asked], alpha=HIDDEN, delta=DELTA / 2)
     report: dict[str, Any] = {
         **calibration.report,
         "delta": DELTA,
@@ -139,7 +139,8 @@ def _fit(cases: Sequence[Case], reader: str, ranking: str) -> Calibration:
     table = table.clip(least, most)
     mean, scale = table.mean(axis=0), _spread(table)
     table = (table - mean) / scale
-    products = np.stack([table[:, one] * table[:, other] for one, other in _pairs(names)], axis=1)
+    bounded = np.tanh(table)
+    products = np.stack([bounded[:, one] * bounded[:, other] for one, other in _pairs(names)], axis=1)
     centre, share = products.mean(axis=0), PRODUCTS / _spread(products)
     table = np.hstack([table, (products - centre) * share])
     weights = np.array([case.weight for case in cases])

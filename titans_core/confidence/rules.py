@@ -34,6 +34,8 @@ class _Rule:
         if len(similarities):
             first, second = _first_and_next(similarities)
             reasons = {"similarity": first} if second is None else {"similarity": first, "next": second}
+            if not evidence.readable:
+                return Verdict(Confidence.LOW, reasons={**reasons, "unread": evidence.unread})
         return Verdict(self.label(similarities), reasons=reasons)
 
     def label(self, similarities: Sequence[float] | NDArray[np.floating]) -> Confidence:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from titans_core.types import Confidence, Recall
 
 
+MOST_UNREAD = 0.2
+"""The share of a query's characters from which on its reading says too little. A name or an emoji may be unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A query, and the ranking that was found for it.
@@ -25,12 +29,22 @@ class Evidence:
         features: The features of the ranking, by name (see `titans_core.retrieval.features`); empty if nothing was
             found.
         top: A function that returns the first n recalls, best first. It reads their texts when it is called.
+        unread: The share of the query that the reader does not know, in [0, 1]. No label of ours rests on a query of
+            which more than `MOST_UNREAD` is unknown.
+        contradicted: Whether another turn answers with another value, and nothing tells which of them is right.
     """
 
     query: str
     similarities: NDArray[np.floating]
     features: Mapping[str, float]
     top: Callable[[int], tuple[Recall, ...]]
+    unread: float = 0.0
+    contradicted: bool = False
+
+    @property
+    def readable(self) -> bool:
+        """Whether the reader knows enough of the query for a label."""
+        return self.unread <= MOST_UNREAD
 
 
 @dataclass(frozen=True, slots=True)

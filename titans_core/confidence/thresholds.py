@@ -58,6 +58,30 @@ def fewest_cases(alpha: float, delta: float) -> int:
     return math.ceil(math.log(delta) / math.log1p(-alpha))
 
 
+def find_miss_threshold(
+    scores: NDArray[np.float64], missed: NDArray[np.bool_], *, alpha: float, delta: float
+) -> Threshold | None:
+    """The lowest threshold that at most a share α of certain cases reach, with a probability of 1 − δ.
+
+    Args:
+        scores: (n,), the scores of cases that the scorer was not fitted to.
+        missed: bool (n,), the cases for which reaching the threshold is wrong.
+        alpha: α, the promised share of these cases, in (0, 1).
+        delta: δ, in (0, 1).
+
+    Returns:
+        The threshold, with the number of these cases and of those among them that reach it; None if there are too few
+        cases to promise anything.
+    """
+    wrong = np.sort(scores[missed])[::-1]
+    if len(wrong) < fewest_cases(alpha, delta):
+        return None
+    # As many as can be missed while the bound stays below α; the threshold lies just above the next one.
+    errors = max(count for count in range(len(wrong)) if upper_bound(count, len(wrong), delta) <= alpha)
+    value = float(np.nextafter(wrong[errors], np.inf))
+    return Threshold(value, len(wrong), int((wrong >= value).sum()), upper_bound(errors, len(wrong), delta))
+
+
 def find_threshold(
     scores: NDArray[np.float64], wrong: NDArray[np.bool_], *, alpha: float, delta: float
 ) -> Threshold | None:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from titans_core.neural import MLP, MemorySpec, MemoryState, SurpriseMetric, address_codes, fullness, read, write
+from titans_core.retrieval import acts_of
+from titans_core.retrieval.english import SpeechAct
 from titans_core.storage import decode_keys
 
 if TYPE_CHECKING:
@@ -32,10 +34,12 @@ class TurnKeys:
     Attributes:
         position: Position of the turn in the log.
         passages: Keys of each passage that has keys, float32 (t, d).
+        told: Whether each of these passages tells something; the memory does not write the others.
     """
 
     position: int
     passages: list[Tensor]
+    told: list[bool]
 
     @classmethod
     def from_record(cls, record: TurnRecord, dim: int) -> TurnKeys:
@@ -45,8 +49,10 @@ class TurnKeys:
             record: Record of the turn, with its keys.
             dim: Length d of a key.
         """
-        encoded = [passage.keys for passage in record.passages if passage.keys]
-        return cls(record.position, [torch.from_numpy(decode_keys(keys, dim)) for keys in encoded])
+        pairs = zip(record.passages, acts_of(record), strict=True)
+        found = [(passage.keys, act is SpeechAct.TELL) for passage, act in pairs if passage.keys]
+        keys = [torch.from_numpy(decode_keys(packed, dim)) for packed, _ in found]
+        return cls(record.position, keys, [told for _, told in found])
 
     @property
     def tokens(self) -> int:
@@ -93,12 +99,12 @@ class LeastSquaresProbe:
         """
         surprises, relatives, written = [np.zeros(0)], [np.zeros(0)], 0
         code = turn.code(CODE_SIZE).double()
-        for keys in turn.passages:
+        for keys, told in zip(turn.passages, turn.told, strict=True):
             usual = SurpriseMetric.of(self._state.usual)
             after, surprised = write(self._spec, self._state, keys.double(), code.expand(len(keys), -1))
             surprises.append(surprised.momentary.numpy())
             relatives.append(usual.relative(surprised.momentary).numpy())
-            if not repeated:
+            if told and not repeated:
                 self._state = after
                 written += len(keys) * usual.opens(self._spec.gate, surprised.momentary)
         if record:

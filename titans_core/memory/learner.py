@@ -13,7 +13,8 @@ from safetensors.torch import save as save_tensors
 
 from titans_core.errors import CorruptMemoryError
 from titans_core.neural import MemorySpec, MemoryState, one_thread, write
-from titans_core.retrieval import DUPLICATE, Index, Knowledge, LearnOutcome, nearest_passages, same_words
+from titans_core.retrieval import DUPLICATE, Index, Knowledge, LearnOutcome, acts_of, nearest_passages, same_words
+from titans_core.retrieval.english import SpeechAct
 from titans_core.storage import Snapshot, decode_keys
 
 if TYPE_CHECKING:
@@ -112,18 +113,20 @@ class Learner:
             for passage, sketch in zip(record.passages, sketches, strict=True)
         ]
         duplicate = self._find_duplicate(record, nearest)
-        for passage, [(_, overlap), *_] in zip(record.passages, nearest, strict=True):
+        acts = acts_of(record)
+        for passage, [(_, overlap), *_], act in zip(record.passages, nearest, acts, strict=True):
             keys = self._keys(passage.keys)
             after, surprise = write(self.spec, state, keys)
-            if duplicate < 0:
+            if duplicate < 0 and act is SpeechAct.TELL:
                 moved = moved or after.inverse is not state.inverse
                 state = after
             rarities.append(surprise.momentary)
             surprises.append(surprise.momentary * (1 - overlap**2))
             updates.append(state.updates)
-        outcome = LearnOutcome(_mean(surprises), _mean(rarities), moved, duplicate, tuple(updates))
+        # A statement that is said again is as rare as it was at first.
+        rarity = _mean(rarities) if duplicate < 0 else float(self.index.turns().rarity[duplicate])
+        outcome = LearnOutcome(_mean(surprises), rarity, moved, duplicate, tuple(updates), acts)
         self.index.add(record, outcome, sketches)
-        self.index.add_words(record)
         self.position, self.state = record.position, state
         self._turns, self._checksum = self._turns + 1, self._checksum + record.checksum
         return outcome
@@ -136,11 +139,12 @@ class Learner:
         """What learning the turn at a position was like.
 
         Returns:
-            The turn's surprise in [0, 1], and whether the turn has any token to learn.
+            The turn's surprise in [0, 1], and whether the turn has any token to learn: it tells something.
         """
-        turns = self.index.turns()
+        turns, passages = self.index.turns(), self.index.passages()
         row = np.searchsorted(turns.positions, position)
-        return float(turns.surprise[row]), bool(turns.rarity[row] > 0)
+        told = (passages.acts[passages.turn == row] == SpeechAct.TELL).any()
+        return float(turns.surprise[row]), bool(told and turns.rarity[row] > 0)
 
     def count_recall(self, position: int) -> None:
         """Count that the turn at this position was the first recall."""
@@ -165,19 +169,21 @@ class Learner:
         self._saved = turns
 
     def most_important(self, share: float) -> list[int]:
-        """Positions of the turns that matter most, in the order of the log.
+        """Positions of the turns that tell something and matter most, in the order of the log.
 
         Turns that were recalled more often come first, then turns with a higher surprise. The two are not added up:
         surprise falls as a memory fills, so that early small talk would outweigh a late turn that is recalled often.
 
         Args:
-            share: The share of all turns to return, in [0, 1].
+            share: The share of these turns to return, in [0, 1].
         """
-        turns = self.index.turns()
-        recalled = np.array([self.recalled.get(int(position), 0) for position in turns.positions])
-        count = math.ceil(share * len(turns.positions))
-        best = np.lexsort((-turns.surprise, -recalled))[:count]
-        return sorted(turns.positions[best].tolist())
+        turns, passages = self.index.turns(), self.index.passages()
+        told = np.unique(passages.turn[passages.acts == SpeechAct.TELL])
+        positions = turns.positions[told]
+        recalled = np.array([self.recalled.get(int(position), 0) for position in positions])
+        count = math.ceil(share * len(positions))
+        best = np.lexsort((-turns.surprise[told], -recalled))[:count]
+        return sorted(positions[best].tolist())
 
     def _find_duplicate(self, record: TurnRecord, nearest: list[list[tuple[int, float]]]) -> int:
         """Find an earlier turn of the same speaker with the same words.

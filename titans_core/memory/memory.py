@@ -20,15 +20,30 @@ from titans_core.memory.learner import SNAPSHOT_EVERY
 from titans_core.memory.workers import in_batches, read_batches
 from titans_core.neural import Decay, Keep, MemorySpec
 from titans_core.readers import make_reader
-from titans_core.retrieval import fit_to_budget, ranking_fingerprint, recollect
+from titans_core.retrieval import (
+    MAX_QUERY_TOKENS,
+    Question,
+    asking_part,
+    fit_to_budget,
+    profile,
+    ranking_fingerprint,
+    recollect,
+)
 from titans_core.storage import Filters, open_log
 from titans_core.storage.export import Readings, inspect_export, read_turns, readings_path, write_export
 from titans_core.types import RECALL_TEMPLATE, Memorized, Recollection, Stats, Turn
-from titans_core.validation import validate_query, validate_tenant, validate_text, validate_turn
+from titans_core.validation import (
+    validate_count,
+    validate_now,
+    validate_query,
+    validate_tenant,
+    validate_text,
+    validate_turn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, tzinfo
     from pathlib import Path
 
     from titans_core._utils.progress import Progress
@@ -36,6 +51,7 @@ if TYPE_CHECKING:
     from titans_core.memory.workers import Batch
     from titans_core.readers import Reader
     from titans_core.retrieval import Knowledge
+    from titans_core.retrieval.pipeline import Context
     from titans_core.storage import FilterArguments, PassageRecord
 
 COMMIT_TURNS = 512
@@ -289,17 +305,32 @@ class TitansMemory(Closeable):
         strategy: Strategy | str | None = None,
         max_tokens: int | None = None,
         template: str = RECALL_TEMPLATE,
+        context: Context = 0,
+        now: datetime | None = None,
+        timezone: str | tzinfo | None = None,
         **filters: Unpack[FilterArguments],
     ) -> Recollection:
         """Recall the turns that answer a query, under one label.
 
+        Only turns that tell something are recalled; earlier questions and refusals are not, unless the query is about
+        them ("What did I ask you about Rome?"). If statements give one subject different values, the latest leads,
+        unless the query asks for an earlier one ("Where did I live before?"). Statements that say the same are one
+        recall. A query about nothing but a time ("What did I say last week?") or a person ("What do you know about
+        me?") gets the most surprising turns of that time or person.
+
         Args:
-            query: A question or any other text.
+            query: A question or any other text. Of a long one, such as a question behind a pasted text, the asking
+                sentences and both ends are searched for, see `Recollection.searched`.
             k: The most recalls to return; at least 1.
             strategy: The strategy that labels this recall, instead of the memory's own.
             max_tokens: The most tokens, counted by the reader, that `as_text(template)` of the answer may have. The
                 best recalls are taken that fit whole. None for no limit.
             template: The template of one recall in a prompt, see `Recollection.as_text`.
+            context: The turns beside each recall that come along (see `Recall.before` and `Recall.after`): a number on
+                each side, at least 0; or "reply" for the turn after a recall that asks something.
+            now: When the query is asked, which decides what "yesterday" is; None for this moment.
+            timezone: The user's time zone, as a name such as "Asia/Tokyo" or as a tzinfo: days begin and end there,
+                and blocks show its dates. None for the zone of `now`, or else this machine's.
             **filters: Conditions that a turn must meet: `speaker`, `since`, `until`, `session`, `source`, `where`,
                 `ids`, `except_texts` (see `Filters`).
 
@@ -307,18 +338,51 @@ class TitansMemory(Closeable):
             InvalidQueryError: The query is empty or no valid Unicode, or an argument is out of range.
         """
         query = validate_query(query)
-        if not isinstance(k, int) or k < 1:
-            raise InvalidQueryError(f"`k` must be a whole number of at least 1, not {k!r}.")
+        validate_count(k, "k")
+        if context != "reply" and (not isinstance(context, int) or context < 0):
+            raise InvalidQueryError(f'`context` must be a number of turns or "reply", not {context!r}.')
+        asked = validate_now(now, timezone)
         chosen = self._strategy if strategy is None else self._make_strategy(strategy)
-        found = self._recollect(query, chosen, k=k, filters=Filters(**filters))
+        found = self._recollect(query, chosen, k=k, filters=Filters(**filters), now=asked, context=context)
         if found.best:
             with self._learned.in_use() as learned:
                 position = learned.log.position_of(found.best.id)
                 if position is not None:  # otherwise another thread has just forgotten it
                     learned.learner.count_recall(position)
-        if max_tokens is None:
-            return found
-        return fit_to_budget(found, max_tokens, self._reader.count_tokens, template)
+        return found if max_tokens is None else self._fitted(found, max_tokens, template)
+
+    def profile(
+        self,
+        *,
+        k: int = 20,
+        speaker: str | None = None,
+        max_tokens: int | None = None,
+        template: str = RECALL_TEMPLATE,
+        timezone: str | tzinfo | None = None,
+    ) -> Recollection:
+        """What a person has told about as a whole: statements that still hold, each once, most surprising first.
+
+        It is for the start of a conversation, when nothing is asked yet. A query such as "What do you know about me?"
+        gets the same from `recall`.
+
+        Args:
+            k: The most recalls to return; at least 1.
+            speaker: The person; None for the user, or for everybody if no speaker is named "user" or "human".
+            max_tokens: The most tokens that `as_text(template)` of the answer may have, as in `recall`.
+            template: The template of one recall in a prompt, see `Recollection.as_text`.
+            timezone: The user's time zone, as in `recall`.
+
+        Returns:
+            The statements under the label `low`, because nobody asked for them; `none` if there are none.
+
+        Raises:
+            InvalidQueryError: `k` or `max_tokens` is below 1.
+        """
+        validate_count(k, "k")
+        zone = validate_now(None, timezone).tzinfo
+        with self.knowledge() as known:
+            found = replace(profile(known, k=k, speaker=speaker), zone=zone)
+        return found if max_tokens is None else self._fitted(found, max_tokens, template)
 
     def get(self, id: str) -> Turn:  # noqa: A002 - the word that callers use
         """The turn with this id.
@@ -437,12 +501,15 @@ class TitansMemory(Closeable):
 
     # ── calibrate ──
 
-    def calibration_cases(self, pairs: Iterable[tuple[str, Collection[str]]], *, group: str = "") -> list[Case]:
+    def calibration_cases(
+        self, pairs: Iterable[tuple[str, Collection[str]]], *, group: str = "", now: datetime | None = None
+    ) -> list[Case]:
         """Ask questions whose answers are known; a calibration is made of the cases.
 
         Args:
             pairs: Queries, each with the ids of the turns that answer it; no ids if no stored turn does.
             group: The group of the cases, for calibrations that are made of several memories; "" for the tenant.
+            now: When the queries are asked; None for this moment.
 
         Raises:
             InvalidQueryError: A query is empty or no valid Unicode.
@@ -452,8 +519,9 @@ class TitansMemory(Closeable):
         def recollect_without(query: str, strategy: Strategy, hidden: Collection[str]) -> Recollection:
             with self._learned.in_use() as learned:
                 positions = [learned.position(turn) for turn in hidden]
-            return self._recollect(query, strategy, k=TOP_RECALLS, filters=Filters(), hidden=positions)
+            return self._recollect(query, strategy, k=TOP_RECALLS, filters=Filters(), now=asked_at, hidden=positions)
 
+        asked_at = validate_now(now, None)
         checked = [(validate_query(query), answers) for query, answers in pairs]
         return list(collect_cases(recollect_without, checked, group or self.tenant))
 
@@ -532,6 +600,7 @@ class TitansMemory(Closeable):
     amemorize_many = async_twin(memorize_many)
     aimport_ = async_twin(import_)
     arecall = async_twin(recall)
+    aprofile = async_twin(profile)
     aget = async_twin(get)
     aturns = async_twin(turns)
     aforget = async_twin(forget)
@@ -553,13 +622,28 @@ class TitansMemory(Closeable):
     def _make_strategy(self, strategy: Strategy | str) -> Strategy:
         return make_strategy(strategy, reader=self.reader, ranking=ranking_fingerprint())
 
+    def _fitted(self, found: Recollection, max_tokens: int, template: str) -> Recollection:
+        return fit_to_budget(found, max_tokens, self._reader.count_tokens, template)
+
     def _recollect(
-        self, query: str, strategy: Strategy, *, k: int, filters: Filters, hidden: Collection[int] = ()
+        self,
+        query: str,
+        strategy: Strategy,
+        *,
+        k: int,
+        filters: Filters,
+        now: datetime,
+        hidden: Collection[int] = (),
+        context: Context = 0,
     ) -> Recollection:
-        [reading] = self._reader.read([query])
+        searched = asking_part(query, count=self._reader.count_tokens, limit=MAX_QUERY_TOKENS)
+        [reading] = self._reader.read([searched])
         # One view of the log: turns that another process forgets meanwhile are still whole in it.
         with self.knowledge() as known:
-            return recollect(query, reading, known, strategy=strategy, k=k, filters=filters, hidden=hidden)
+            question = Question.of(searched, reading, now=now, first=known.index.first_year(now))
+            return recollect(
+                query, question, known, strategy=strategy, k=k, filters=filters, hidden=hidden, context=context
+            )
 
     def _memorize_batches(
         self,

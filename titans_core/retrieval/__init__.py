@@ -6,24 +6,33 @@ reading took 70 ms instead of 24 ms after one large product in numpy.
 
 from titans_core.retrieval.budget import fit_to_budget
 from titans_core.retrieval.candidates import Candidates, Ranking, find_candidates, rank_candidates
-from titans_core.retrieval.duplicates import DUPLICATE, nearest_passages, same_words, words_of
+from titans_core.retrieval.duplicates import DUPLICATE, nearest_passages
 from titans_core.retrieval.features import ranking_fingerprint
-from titans_core.retrieval.fusion import Weights
-from titans_core.retrieval.index import Index, LearnOutcome
+from titans_core.retrieval.fusion import Weights, growth
+from titans_core.retrieval.index import Index, LearnOutcome, acts_of
 from titans_core.retrieval.knowledge import Knowledge
-from titans_core.retrieval.pipeline import recollect
+from titans_core.retrieval.long_query import MAX_QUERY_TOKENS, asking_part
+from titans_core.retrieval.pipeline import profile, recollect
+from titans_core.retrieval.question import Question
+from titans_core.retrieval.wording import same_words, words_of
 
 __all__ = [
     "DUPLICATE",
+    "MAX_QUERY_TOKENS",
     "Candidates",
     "Index",
     "Knowledge",
     "LearnOutcome",
+    "Question",
     "Ranking",
     "Weights",
+    "acts_of",
+    "asking_part",
     "find_candidates",
     "fit_to_budget",
+    "growth",
     "nearest_passages",
+    "profile",
     "rank_candidates",
     "ranking_fingerprint",
     "recollect",

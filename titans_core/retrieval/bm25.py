@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from array import array
 from collections import Counter, defaultdict
@@ -32,11 +33,11 @@ B = 0.75
 """BM25's b: how much less the words of a long passage count, in [0, 1]. This is the usual value, and FTS5's."""
 
 _SAVED = {
-    "words.stems": torch.uint8,  # in UTF-8, each followed by a line feed, in the order of their first use
-    "words.sizes": torch.int32,  # for each stem the number of passages that hold it
-    "words.rows": torch.int32,  # stem by stem, the rows of these passages
-    "words.counts": torch.int32,  # and the count of the stem in each
-    "words.lengths": torch.int32,  # for each passage the number of its words
+    "stems": torch.uint8,  # in UTF-8, each followed by a line feed, in the order of their first use
+    "sizes": torch.int32,  # for each stem the number of passages that hold it
+    "rows": torch.int32,  # stem by stem, the rows of these passages
+    "counts": torch.int32,  # and the count of the stem in each
+    "lengths": torch.int32,  # for each passage the number of its words
 }
 
 
@@ -47,9 +48,19 @@ class BM25Index:
     `porter unicode61`. Marks of other scripts are dropped like accents, which keeps their words whole. The scores equal
     those of FTS5's bm25, so that weights that were fitted to them stay valid. The stems of some words in -logy and -bly
     differ from FTS5's: of 6 words in LoCoMo's 5,787.
+
+    Two kinds of words are not FTS5's. A run of Chinese, Japanese, Thai or another script without spaces gives its
+    overlapping pairs of characters, so that any two neighbours in it are found. Marks are characters there, because
+    they write the vowels. Each symbol or emoji (Unicode's category So) is a word of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "words") -> None:
+        """Make an empty index.
+
+        Args:
+            name: The first part of the names of its tensors in a snapshot.
+        """
+        self._name = name
         self._lengths = array("i")
         # For each stem: row, count, row, count… A dict keeps the order, so that equal logs save equal tensors.
         self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("i"))
@@ -96,6 +107,20 @@ class BM25Index:
                 scores[rows] += rarity * (K1 + 1) * counts / (counts + norms[rows])
         return scores.astype(np.float32)
 
+    def shares(self, words: Mapping[str, int]) -> NDArray[np.float32]:
+        """The share of a query's words that each passage holds, however frequent they are.
+
+        Args:
+            words: The words with their frequencies, see `frequencies`.
+
+        Returns:
+            float32 (m,), in [0, 1].
+        """
+        found = np.zeros(len(self), np.float32)
+        for stem in _stems(words):
+            found[np.frombuffer(self._postings.get(stem, array("i")), np.int32)[::2]] += 1
+        return found / np.float32(max(len(words), 1))
+
     def saved(self) -> dict[str, torch.Tensor]:
         """The tensors that a snapshot saves; equal indexes give equal tensors."""
         pairs = np.frombuffer(b"".join(self._postings.values()), np.int32).reshape(-1, 2)
@@ -106,7 +131,9 @@ class BM25Index:
             pairs[:, 1],
             np.array(self._lengths, np.int32),
         )
-        return {name: torch.from_numpy(found.copy()) for name, found in zip(_SAVED, arrays, strict=True)}
+        return {
+            f"{self._name}.{part}": torch.from_numpy(found.copy()) for part, found in zip(_SAVED, arrays, strict=True)
+        }
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> bool:
         """Fill an empty index with the tensors that `saved` returned.
@@ -117,8 +144,8 @@ class BM25Index:
         Returns:
             Whether the tensors are intact and fit together; if not, the index is unchanged.
         """
-        found = {name: tensors.get(name, torch.empty(())) for name in _SAVED}
-        if any(tensor.dtype != _SAVED[name] or tensor.ndim != 1 for name, tensor in found.items()):
+        found = {part: tensors.get(f"{self._name}.{part}", torch.empty(())) for part in _SAVED}
+        if any(tensor.dtype != _SAVED[part] or tensor.ndim != 1 for part, tensor in found.items()):
             return False
         text, sizes, rows, counts, lengths = (tensor.numpy() for tensor in found.values())
         stems = _stems_in(text.tobytes())
@@ -131,13 +158,31 @@ class BM25Index:
         return True
 
 
+_UNSPACED = "\0"
+"""Stands before each character of a script without spaces in a folded text. No character folds to it."""
+
+_UNSPACED_NAMES = re.compile(
+    r"(?:COMBINING |HALFWIDTH |VERTICAL )?"
+    r"(?:CJK|IDEOGRAPHIC|HANGZHOU|HIRAGANA|HENTAIGANA|KATAKANA|KANA|YI SYLLABLE"
+    r"|THAI|LAO|KHMER|MYANMAR|TAI LE|NEW TAI LUE|TAI THAM|TAI VIET)\b"
+)
+"""How Unicode's names of the characters of scripts without spaces between words begin."""
+
+_RUN = re.compile(f"(?:{_UNSPACED}.)+|[^{_UNSPACED} ]+")
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text holds a character of a script without spaces between words."""
+    return _UNSPACED in text.translate(_FOLDED)
+
+
 class _Folded(dict[int, str]):
     """For each code point its form in a word: small letters or digits without accents; a space separates words."""
 
     def __missing__(self, code: int) -> str:
         # Only canonical decomposition (NFD): with NFKD, 8² would be the word 82.
         folded = "".join(_fold(part) for part in unicodedata.normalize("NFD", chr(code)))
-        if code < 0x10000:  # higher code points are rare, and too many to keep
+        if code < 0x20000:  # higher code points are rare, and too many to keep; emoji are lower
             self[code] = folded
         return folded
 
@@ -146,25 +191,44 @@ _FOLDED = _Folded()
 
 
 def _words_of(text: str) -> list[str]:
-    return text.translate(_FOLDED).split()
+    folded = text.translate(_FOLDED)
+    if _UNSPACED not in folded:
+        return folded.split()
+    # The marks stay, so they need the order that is the same for every encoding.
+    folded = unicodedata.normalize("NFD", text).translate(_FOLDED)
+    return [word for run in _RUN.findall(folded) for word in _words_in(run)]
+
+
+def _words_in(run: str) -> list[str]:
+    """The words of a folded run: itself, or the pairs of its characters if its script has no spaces."""
+    if not run.startswith(_UNSPACED):
+        return [run]
+    chars = run[1::2]
+    return [chars[start : start + 2] for start in range(max(len(chars) - 1, 1))]
 
 
 def _stems(words: Iterable[str]) -> list[str]:
     """The stem of each word, as in FTS5. Words of one or two letters stay, or "is" would be "i"."""
-    return [_stem(word) if 2 < len(word) <= MAX_STEMMED_CHARS else word for word in words]
+    return [stem(word) if 2 < len(word) <= MAX_STEMMED_CHARS else word for word in words]
 
 
 @lru_cache(maxsize=20_000)  # ten times faster than stemming each time
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """The Porter stem of a word in small letters."""
     # A stemmer is not thread-safe, and creating one is faster than a lock.
-    stem: str = Stemmer("porter", 0).stemWord(word)
-    return stem
+    found: str = Stemmer("porter", 0).stemWord(word)
+    return found
 
 
 def _fold(part: str) -> str:
-    if unicodedata.category(part).startswith("M"):
+    category = unicodedata.category(part)
+    if category == "So":
+        return f" {part.casefold()} "
+    if (part.isalnum() or category[0] == "M") and _UNSPACED_NAMES.match(unicodedata.name(part, "")):
+        return _UNSPACED + part
+    if category[0] == "M":
         return ""
-    return part.casefold() if part.isalnum() or unicodedata.category(part) == "Co" else " "
+    return part.casefold() if part.isalnum() or category == "Co" else " "
 
 
 def _stems_in(text: bytes) -> list[str]:

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from titans_core.retrieval.fusion import Weights
+from titans_core.retrieval.bm25 import stem
+from titans_core.retrieval.english import content_words
+from titans_core.retrieval.fusion import Weights, growth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from titans_core.retrieval.candidates import Candidates, Ranking
+    from titans_core.retrieval.question import Question
 
 FEATURES = (
     "odds",
@@ -39,8 +44,16 @@ FEATURES = (
     "cosine",
     "familiarity",
     "unsaid",
+    "said",
+    "adds",
+    "rival",
+    "personal",
     "rarest",
     "length",
+    "number",
+    "name",
+    "current",
+    "size",
 )
 """Names of the features, in the order in which a calibration keeps its coefficients.
 
@@ -50,7 +63,8 @@ FEATURES = (
 * speaker: the distance of the first to the best turn by a speaker whom the query does not name, without the weight of
   named speakers. Below 0, another speaker has said what was asked for. 0 if the query names nobody.
 * other speaker: 1 if the query names a speaker, and the first is by another.
-* lexical, associative, late, session: these parts of the first candidate's score.
+* lexical, associative, late, session: these parts of the first candidate's score, without their weights, which depend
+  on the size of the memory.
 * matched: the share of the query, weighted by squared surprise here and below, that the first matches well in context.
 * weakest: the worst match of the query's four most surprising tokens in the first's own passage; in [0, 1].
 * context: the share of the first's match that stands in its neighbours and not in itself; in [0, 1].
@@ -62,12 +76,22 @@ FEATURES = (
 * cosine: the cosine between the sentence vectors of the first and of the query.
 * familiarity: log of the mean of the neural memory's five highest answers.
 * unsaid: the share of the query's words that no passage holds.
+* said: the share of the query's content words that the first's own passage holds, by their stems; in [0, 1].
+* adds: log(1 + the number of content words of this passage that the query has not): a statement of the query's words
+  and one more is its answer.
+* rival: the largest share of the query's content words that the passage of one of the next four holds; in [0, 1]. If
+  the first holds as many, two statements answer, perhaps with different values.
+* personal: 1 if the query is about its asker, the assistant or a speaker; a question of general knowledge is not.
 * rarest: the surprise of the query's most surprising token; in [0, 1].
 * length: log of the number of the query's tokens.
+* number: 1 if the query asks for a number and the first holds one, -1 if it asks and the first holds none, 0 otherwise.
+* name: the same for a name.
+* current: 1 if the first leads because it supersedes another.
+* size: `growth` of the memory.
 
 Some features are left out because they help on one kind of chat and mislead on another: the share of questions in the
 first, its length, the query's question word, the distance of its cosine to the next. A calibration that is fitted on
-one kind of chat has to hold on another. The size of the memory adds nothing to these features.
+one kind of chat has to hold on another.
 """
 
 MATCHED = 0.65
@@ -82,24 +106,30 @@ _FIVE = 5
 @cache
 def ranking_fingerprint() -> str:
     """Fingerprint of the ranking's weights and features: a calibration fits one ranking only."""
-    return hashlib.sha256(json.dumps([Weights.fitted().by_name, FEATURES]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([Weights.fitted().parts, Weights.fitted().growth, FEATURES]).encode()).hexdigest()[
+        :16
+    ]
 
 
-def features_of(candidates: Candidates, ranking: Ranking, similarities: NDArray[np.float32]) -> dict[str, float]:
+def features_of(
+    candidates: Candidates, ranking: Ranking, similarities: NDArray[np.float32], question: Question, passages: int
+) -> dict[str, float]:
     """The features of a ranking, by name.
 
     Args:
         candidates: The candidates.
         ranking: The candidates in order; not empty.
         similarities: (n,), the cosine between the query and each turn.
+        question: The query.
+        passages: The number of passages in the memory.
     """
     parts, shares = candidates.parts, np.exp(ranking.scores - ranking.scores[0])
-    first = ranking.order[0]
+    first, scaled = ranking.order[0], parts.scaled()
     known = np.sort(parts.associative)[::-1][:_KNOWN]
     found = {
         "odds": -float(np.log(max(shares[1:].sum(), 1e-6))),
         "three": float(np.log(shares[:_THREE].sum() / shares.sum())),
-        **{name: float(ranking.parts[name][0]) for name in ("lexical", "associative", "late", "session")},
+        **{name: float(scaled[name][first]) for name in ("lexical", "associative", "late", "session")},
         **_speakers(ranking, parts.named[ranking.order]),
         **_matches(candidates, ranking),
         "timely": float(parts.timely[first]),
@@ -107,8 +137,14 @@ def features_of(candidates: Candidates, ranking: Ranking, similarities: NDArray[
         "cosine": float(similarities[ranking.rows[0]]),
         "familiarity": float(np.log(max(known.mean(), 1e-6))),
         "unsaid": candidates.unknown_words,
+        **_words(question.text, [candidates.texts[place] for place in ranking.order[:_FIVE]]),
+        "personal": float(candidates.personal),
         "rarest": float(candidates.surprises.max(initial=0.0)),
         "length": float(np.log(max(len(candidates.surprises), 1))),
+        "number": (2.0 * parts.number[first] - 1) * question.wants_number,
+        "name": (2.0 * parts.name[first] - 1) * question.wants_name,
+        "current": float(ranking.parts["current"][0] > 0),
+        "size": growth(passages),
     }
     return {name: found[name] for name in FEATURES}
 
@@ -121,6 +157,13 @@ def _speakers(ranking: Ranking, named: NDArray[np.bool_]) -> dict[str, float]:
         "speaker": float(content[0] - others.max()) if named[0] and len(others) else 0.0,
         "other speaker": float(named.any() and not named[0]),
     }
+
+
+def _words(query: str, passages: Sequence[str]) -> dict[str, float]:
+    """The features of the words that the query and the best passages have in common."""
+    asked, told, *others = ({stem(word) for word in content_words(text)} for text in (query, *passages))
+    said, *elsewhere = (len(asked & words) / max(len(asked), 1) for words in (told, *others))
+    return {"said": said, "adds": float(np.log1p(len(told - asked))), "rival": max(elsewhere, default=0.0)}
 
 
 def _matches(candidates: Candidates, ranking: Ranking) -> dict[str, float]:

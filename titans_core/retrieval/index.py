@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from titans_core.neural import address_codes
 from titans_core.retrieval.bm25 import BM25Index
+from titans_core.retrieval.columns import Column, PassageArrays, TurnArrays
+from titans_core.retrieval.english import SPEECH_RULES, SpeechAct, cues_of, question_share, speech_act
+from titans_core.retrieval.wording import WORDING_RULES, copy_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,10 +35,13 @@ class LearnOutcome:
     Attributes:
         surprise: The mean over the turn's tokens of the token's momentary surprise times the share of its passage that
             no earlier passage has said, in [0, 1]; 0 for a repeated turn.
-        rarity: The mean momentary surprise of the tokens, in (0, 1]; 0 without tokens.
-        moved: Whether the weights moved. The surprise gate keeps them for a turn that the memory predicts.
+        rarity: The mean momentary surprise of the tokens, in (0, 1]; 0 without tokens. A repeated turn has that of the
+            turn that it repeats.
+        moved: Whether the weights moved. The surprise gate keeps them for a turn that the memory predicts, and a turn
+            that tells nothing (see `SpeechAct`) is not written.
         duplicate: The row of the earlier turn with the same words; -1 if there is none.
         written: For each passage the number of writes that the memory had made after it.
+        acts: For each passage what it does.
     """
 
     surprise: float
@@ -42,6 +49,12 @@ class LearnOutcome:
     moved: bool
     duplicate: int
     written: tuple[int, ...]
+    acts: tuple[SpeechAct, ...]
+
+
+def acts_of(record: TurnRecord) -> tuple[SpeechAct, ...]:
+    """What each passage of a turn does; the weights hold those that tell something."""
+    return tuple(speech_act(record.text[passage.start : passage.end], record.speaker) for passage in record.passages)
 
 
 class Index:
@@ -51,32 +64,40 @@ class Index:
 
     Attributes:
         speakers: The number of each speaker, by name.
-        words: The words of the passages.
+        words: The words of the m' passages that tell something.
+        other_words: The words of the other passages. What was only asked must not make a word look frequent.
     """
 
     def __init__(self, dim: int) -> None:
         """Make an empty index for keys of length `dim`."""
         self.speakers: dict[str, int] = {}
-        self.words = BM25Index()
+        self.words = BM25Index("words")
+        self.other_words = BM25Index("other words")
         self._sessions: dict[str | None, int] = {}
         self._last_of_session: dict[str | None, int] = {}
-        self._positions = _Column(np.int64)
-        self._at = _Column(np.float64)
-        self._speaker = _Column(np.int32)
-        self._session = _Column(np.int64)
-        self._surprise = _Column(np.float32)
-        self._rarity = _Column(np.float32)
-        self._before = _Column(np.int64)
-        self._after = _Column(np.int64)
-        self._passages = _Column(np.int32)
-        self._numbers = _Column(np.int64)
-        self._turn_of = _Column(np.int64)
-        self._columns = _Column(np.float32, dim)
-        self._lengths = _Column(np.float32)
-        self._pooled = _Column(np.float32, dim)
-        self._sketches = _Column(np.float32, SKETCH)
-        self._strength = _Column(np.float64)
-        self._written = _Column(np.int64)
+        self._positions = Column(np.int64)
+        self._at = Column(np.float64)
+        self._speaker = Column(np.int32)
+        self._session = Column(np.int64)
+        self._surprise = Column(np.float32)
+        self._rarity = Column(np.float32)
+        self._before = Column(np.int64)
+        self._after = Column(np.int64)
+        self._passages = Column(np.int32)
+        self._numbers = Column(np.int64)
+        self._turn_of = Column(np.int64)
+        self._columns = Column(np.float32, dim)
+        self._lengths = Column(np.float32)
+        self._pooled = Column(np.float32, dim)
+        self._sketches = Column(np.float32, SKETCH)
+        self._strength = Column(np.float64)
+        self._written = Column(np.int64)
+        self._acts = Column(np.uint8)
+        self._cues = Column(np.uint8)
+        self._asking = Column(np.float32)
+        self._copies = Column(np.int64)
+        self._repeated = Column(np.bool_)
+        self._latest_copy: dict[int, int] = {}
         self._sketching = address_codes(range(SKETCH), dim).numpy()
 
     def add(self, record: TurnRecord, lesson: LearnOutcome, sketches: Sequence[NDArray[np.float32]]) -> None:
@@ -87,6 +108,26 @@ class Index:
         self._sketches.extend(sketches)
         self._strength.extend([1.0] * len(sketches))
         self._written.extend(lesson.written)
+        self._acts.extend(lesson.acts)
+        texts = [record.text[passage.start : passage.end] for passage in record.passages]
+        self._cues.extend([cues_of(text) for text in texts])
+        self._asking.extend([question_share(text) for text in texts])
+        self._copies.extend([copy_key(text, record.speaker) for text in texts])
+        self._mark_copies(self._repeated.size)
+        for text, act in zip(texts, lesson.acts, strict=True):
+            words = self.words if act is SpeechAct.TELL else self.other_words
+            words.add(f"{record.speaker or ''} {text}")
+
+    def _mark_copies(self, first: int) -> None:
+        """Mark, from a passage on, which passages a later one repeats."""
+        at, turn = self._at.view(), self._turn_of.view()
+        self._repeated.extend(np.zeros(self._copies.size - first, np.bool_))
+        for row, key in enumerate(self._copies.view()[first:].tolist(), first):
+            other = self._latest_copy.setdefault(key, row)
+            if other != row:
+                # Files can be imported after newer turns, so that the time decides and not the order of the log.
+                older, newer = (row, other) if at[turn[row]] < at[turn[other]] else (other, row)
+                self._repeated.view()[older], self._latest_copy[key] = True, newer
 
     def _place(self, records: Sequence[TurnRecord]) -> None:
         """Add the columns of the next turns that the log holds."""
@@ -119,11 +160,6 @@ class Index:
             self._last_of_session[record.session] = row
         self._before.extend(before)
         self._session.extend([self._sessions.setdefault(record.session, len(self._sessions)) for record in records])
-
-    def add_words(self, record: TurnRecord) -> None:
-        """Add the words of the last turn: of each passage, and of the speaker's name with it."""
-        for passage in record.passages:
-            self.words.add(f"{record.speaker or ''} {record.text[passage.start : passage.end]}")
 
     def rehearse(self, passage: int, written: int, retention: float) -> None:
         """Note that a passage was written a second time: its strengths add up.
@@ -161,7 +197,7 @@ class Index:
     def saved(self) -> dict[str, torch.Tensor]:
         """The tensors that a snapshot saves, because the log does not hold them."""
         learned = {name: torch.from_numpy(column.view().copy()) for name, column in self._learned().items()}
-        return learned | self.words.saved()
+        return learned | self.words.saved() | self.other_words.saved()
 
     def restore(self, records: Sequence[TurnRecord], tensors: Mapping[str, torch.Tensor]) -> bool:
         """Fill an empty index.
@@ -181,9 +217,76 @@ class Index:
             if found is None or found.shape != (rows, *column.view().shape[1:]):
                 return False
             column.extend(found.numpy())
-        return self.words.restore(tensors) and len(self.words) == self._numbers.size
+        self._mark_copies(0)
+        told = int((self._acts.view() == SpeechAct.TELL).sum())
+        return (
+            self.words.restore(tensors)
+            and self.other_words.restore(tensors)
+            and (len(self.words), len(self.other_words)) == (told, self._numbers.size - told)
+        )
 
-    def _learned(self) -> dict[str, _Column]:
+    def word_scores(
+        self, query: str, *, told: bool = True, by_words: bool = False
+    ) -> tuple[NDArray[np.float32], float]:
+        """Score all passages by the words of a query.
+
+        Args:
+            query: The query.
+            told: Whether passages that tell something are searched; otherwise the others are.
+            by_words: Whether words that half of the passages hold count where no rarer word is found: in a young memory
+                of a script that the reader does not know, nothing else finds a turn.
+
+        Returns:
+            The BM25 score of each passage, float32 (m,), 0 for passages that are not searched; and the share of the
+            query's words that none of the searched passages holds, in [0, 1].
+        """
+        words = self.words if told else self.other_words
+        frequencies = words.frequencies(query)
+        scores = np.zeros(self._numbers.size, np.float32)
+        found = words.scores(frequencies)
+        if by_words and not found.any():
+            found = words.shares(frequencies)
+        scores[(self._acts.view() == SpeechAct.TELL) == told] = found
+        return scores, sum(count == 0 for count in frequencies.values()) / max(len(frequencies), 1)
+
+    def without_copies(
+        self, usable: NDArray[np.bool_], preferred: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """Of the usable passages that say the same, only the latest.
+
+        Args:
+            usable: bool (m,).
+            preferred: bool (m,), the passages of which one stands for the others, if there is any; None for all.
+
+        Returns:
+            bool (m,).
+        """
+        copies = self._copies.view()
+        if preferred is not None and (first := usable & preferred).any():
+            inside = self.without_copies(first)
+            elsewhere = self.without_copies(usable & ~np.isin(copies, copies[inside]))
+            return np.logical_or(inside, elsewhere)
+        chosen: NDArray[np.bool_] = usable & ~self._repeated.view()
+        left_out = np.flatnonzero(usable & ~chosen)
+        # Filters may exclude the latest copy; then the latest one that passes them stands for all.
+        left_out = left_out[~np.isin(copies[left_out], copies[chosen])]
+        if len(left_out):
+            by_time = left_out[np.argsort(self._at.view()[self._turn_of.view()[left_out]], kind="stable")]
+            latest = {int(copies[row]): int(row) for row in by_time}
+            chosen[list(latest.values())] = True
+        return chosen
+
+    def copies(self, passage: int) -> NDArray[np.int64]:
+        """The rows of the turns in which a passage's speaker says the same, by time, the passage's own among them.
+
+        Args:
+            passage: The row of the passage.
+        """
+        rows = np.unique(self._turn_of.view()[self._copies.view() == self._copies.view()[passage]])
+        by_time: NDArray[np.int64] = rows[np.argsort(self._at.view()[rows], kind="stable")]
+        return by_time
+
+    def _learned(self) -> dict[str, Column]:
         """The columns that the log does not hold, or that take long to compute from it."""
         return {
             "index.surprise": self._surprise,
@@ -191,7 +294,30 @@ class Index:
             "index.strength": self._strength,
             "index.written": self._written,
             "index.sketches": self._sketches,
+            f"index.acts {SPEECH_RULES}": self._acts,
+            f"index.cues {SPEECH_RULES}": self._cues,
+            f"index.asking {SPEECH_RULES}": self._asking,
+            f"index.copies {WORDING_RULES}": self._copies,
         }
+
+    def surprises(self) -> NDArray[np.float32]:
+        """The surprise of each turn, float32 (n,): of turns that say the same, that of the one that said it first."""
+        surprise, turn = self._surprise.view(), self._turn_of.view()
+        keys, group = np.unique(self._copies.view(), return_inverse=True)
+        highest = np.zeros(len(keys), np.float32)
+        np.maximum.at(highest, group, surprise[turn])
+        found: NDArray[np.float32] = surprise.copy()
+        np.maximum.at(found, turn, highest[group])
+        return found
+
+    def first_year(self, now: datetime) -> int:
+        """The earliest year in the memory, or this year.
+
+        Args:
+            now: This moment, in the user's zone.
+        """
+        at = self._at.view()
+        return datetime.fromtimestamp(float(at.min(initial=now.timestamp())), now.tzinfo).year
 
     def turns(self) -> TurnArrays:
         """The columns of the turns: views that are valid until the next `add`."""
@@ -216,72 +342,8 @@ class Index:
             lengths=self._lengths.view(),
             pooled=self._pooled.view(),
             sketches=self._sketches.view(),
+            acts=self._acts.view(),
+            cues=self._cues.view(),
+            asking=self._asking.view(),
+            repeated=self._repeated.view(),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class TurnArrays:
-    """One entry for each turn.
-
-    Attributes:
-        positions: The position in the log, ascending.
-        at: When the turn was said, in seconds since 1970, UTC.
-        session: The number of the session; turns without a session share a number.
-        speaker: The number of the speaker (see `Index.speakers`), -1 for none.
-        surprise: The surprise when the turn was learned, in [0, 1] (see `LearnOutcome`).
-        rarity: The rarity when the turn was learned, in (0, 1] (see `LearnOutcome`).
-        before: The row of the turn before it in its session, -1 for none.
-        after: The row of the turn after it in its session, -1 for none.
-        passages: The number of its passages.
-    """
-
-    positions: NDArray[np.int64]
-    at: NDArray[np.float64]
-    session: NDArray[np.int64]
-    speaker: NDArray[np.int32]
-    surprise: NDArray[np.float32]
-    rarity: NDArray[np.float32]
-    before: NDArray[np.int64]
-    after: NDArray[np.int64]
-    passages: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
-class PassageArrays:
-    """One entry for each passage.
-
-    Attributes:
-        numbers: The number in the log, ascending.
-        turn: The row of its turn, ascending.
-        columns: float32 (m, d), the sum of its keys.
-        lengths: float32 (m,), the norms of the columns.
-        pooled: float32 (m, d), the sentence vectors.
-        sketches: float32 (m, `SKETCH`), the directions of the columns in few numbers.
-    """
-
-    numbers: NDArray[np.int64]
-    turn: NDArray[np.int64]
-    columns: NDArray[np.float32]
-    lengths: NDArray[np.float32]
-    pooled: NDArray[np.float32]
-    sketches: NDArray[np.float32]
-
-
-class _Column:
-    """An array that grows at its end, in amortised constant time."""
-
-    def __init__(self, dtype: type[np.generic], *shape: int) -> None:
-        self.size = 0
-        self._data = np.zeros((64, *shape), dtype)
-
-    def extend(self, values: Sequence[Any] | NDArray[Any]) -> None:
-        end = self.size + len(values)
-        if end > len(self._data):
-            grown = np.zeros((max(end, 2 * len(self._data)), *self._data.shape[1:]), self._data.dtype)
-            grown[: self.size] = self.view()
-            self._data = grown
-        self._data[self.size : end] = values
-        self.size = end
-
-    def view(self) -> NDArray:  # type: ignore[type-arg]
-        return self._data[: self.size]

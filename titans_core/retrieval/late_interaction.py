@@ -5,7 +5,7 @@ Shapes: q = tokens of the query, c = passages, d = length of a key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 
 CONTEXT = 0.9
 """The weight of a match in the passage before or after; a match in the passage itself has weight 1."""
+
+ANSWERED = 1.0
+"""The weight of a match in a question just before: what a question matches goes to the turn that answers it."""
+
+CONTEXT_TWO = 0.7
+"""The weight of a match two passages before: an announcement, whose detail comes two turns later."""
+
+
+class Neighbours(NamedTuple):
+    """The neighbours of n passages in one place.
+
+    Attributes:
+        rows: (n,), their rows among the matches; −1 for none.
+        weights: float32 (n,), the weight of a match in each, in [0, 1].
+    """
+
+    rows: NDArray[np.int64]
+    weights: NDArray[np.float32]
 
 
 @np.errstate(invalid="ignore")  # see `maxsim_scores`
@@ -74,10 +92,7 @@ def token_salience(matches: NDArray[np.float32], weights: NDArray[np.float32]) -
 
 
 def in_context(
-    matches: NDArray[np.float32],
-    chosen: NDArray[np.int64],
-    before: NDArray[np.int64],
-    after: NDArray[np.int64],
+    matches: NDArray[np.float32], chosen: NDArray[np.int64], neighbours: Sequence[Neighbours]
 ) -> NDArray[np.float32]:
     """The match of each query token in each chosen passage, or, with a lower weight, in its neighbours.
 
@@ -88,14 +103,15 @@ def in_context(
     Args:
         matches: float32 (c, q), see `token_matches`.
         chosen: (n,), the rows of the passages.
-        before: (n,), the row of the passage before each; -1 for none.
-        after: (n,), the row of the passage after each; -1 for none.
+        neighbours: For each place beside the chosen passages, the neighbours there and their weights.
 
     Returns:
-        float32 (n, q), in [0, 1]: max(m, .9 m of the passage before, .9 m of the passage after).
+        float32 (n, q), in [0, 1]: the highest of m and of each neighbour's weight times its m.
     """
     padded = np.concatenate([matches, np.zeros((1, matches.shape[1]), np.float32)])
-    found: NDArray[np.float32] = np.maximum(matches[chosen], CONTEXT * np.maximum(padded[before], padded[after]))
+    found: NDArray[np.float32] = matches[chosen]
+    for beside in neighbours:
+        found = np.maximum(found, beside.weights[:, None] * padded[beside.rows])
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from titans_core._utils.local_zone import with_zone
 from titans_core.errors import InvalidQueryError
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Filters:
 
     Attributes:
         speaker: The turn was said by exactly this speaker.
-        since: The turn was said at this time or later.
-        until: The turn was said before this time.
+        since: The turn was said at this time or later. A time without a zone is the machine's local time.
+        until: The turn was said before this time; likewise.
         session: The turn belongs to exactly this session.
         source: The turn comes from exactly this source.
         where: The turn's metadata have each of these keys with this value (str, int, float, bool or None).
@@ -72,8 +73,8 @@ class Filters:
 
 
 def microseconds(time: datetime) -> int:
-    """Convert a time into exact microseconds since 1970. A time without a zone is UTC."""
-    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
+    """Convert a time into exact microseconds since 1970, UTC. A time without a zone is the machine's local time."""
+    since = with_zone(time) - datetime.fromtimestamp(0, UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 

@@ -159,7 +159,7 @@ class TurnsContract(ABC):
             ({"session": "s1"}, "ab"),
             ({"source": "web"}, "d"),
             ({"since": AT + timedelta(hours=1)}, "bcd"),
-            ({"since": (AT + timedelta(hours=1)).replace(tzinfo=None)}, "bcd"),
+            ({"since": (AT + timedelta(hours=1)).astimezone().replace(tzinfo=None)}, "bcd"),  # local time
             ({"until": AT + timedelta(hours=1)}, "a"),
             ({"since": AT + timedelta(hours=1), "until": AT + timedelta(hours=3)}, "bc"),
             ({"ids": ["c", "a", "nobody", "x\0y"]}, "ac"),

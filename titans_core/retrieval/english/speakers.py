@@ -19,6 +19,8 @@ _ROLES = {
     "ai": {"you", "your", "yours", "yourself"},
 }
 
+_MYSELF = {"me", "myself", "i"}
+
 # "Can you remind me how…" addresses the assistant. It is neither about the assistant nor about the user.
 _ADDRESS = re.compile(
     r"\b(?:can|could|would|will) you\b|\b(?:remind|tell|show|give|help|teach|walk|let|explain to|list for) me\b",
@@ -47,3 +49,17 @@ def named_speakers(query: str, speakers: Iterable[str]) -> list[str]:
         if (pronouns := _ROLES.get(speaker.lower())) and asked & pronouns and ("i" in pronouns or not first_person)
     ]
     return by_name + by_role
+
+
+def speakers_meant(subject: str, speakers: Iterable[str]) -> list[str]:
+    """The speakers that a subject is, and not only holds: "me" is the user, "my sister" is not.
+
+    Args:
+        subject: The subject of a query, see `subject_of`.
+        speakers: The speakers of the memory.
+    """
+    words = {word.lower() for word in _WORD.findall(normalize("NFC", subject))}
+    found = named_speakers(subject, speakers)
+    if words <= _MYSELF:
+        return found
+    return [name for name in found if words <= {part.lower() for part in _WORD.findall(normalize("NFC", name))}]
