@@ -66,7 +66,15 @@ def test_this_is_about_earlier_questions(query):
     assert asks_what_was_asked(query)
 
 
-@pytest.mark.parametrize("query", ["What did Ana ask for?", "May I ask where Ana lives?", "What did I say about Rome?"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "What did Ana ask for?",
+        "May I ask where Ana lives?",
+        "What did I say about Rome?",
+        "Where was I asked to marry?",
+    ],
+)
 def test_this_is_not_about_earlier_questions(query):
     assert not asks_what_was_asked(query)
 

@@ -25,7 +25,8 @@ _MYSELF = re.compile(
     _FLAGS,
 )
 _ASKED = re.compile(
-    r"\b(?:did|have|had) (?:i|we) (?:already |ever |just |also )?(?:ask|asked)\b|\b(?:i|we) asked\b"
+    r"\b(?:did|have|had) (?:i|we) (?:already |ever |just |also )?(?:ask|asked)\b"
+    r"|(?<!\bwas )(?<!\bwere )\b(?:i|we) asked\b"  # "was I asked" is about somebody else's question
     r"|\bmy (?:last |previous |earlier |first |other )?questions?\b|\bquestions? (?:did|have) (?:i|we)\b",
     _FLAGS,
 )
