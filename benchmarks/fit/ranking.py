@@ -113,7 +113,7 @@ def collect_cases(path: Path, limit: int | None, cache: Path | None, progress: P
 def conversation_cases(name: str, conversation: Conversation, memory: TitansMemory) -> Iterator[Case]:
     """Make a case for each answerable question for which the memory finds anything."""
     for found in find_all(memory, conversation):
-        scaled = found.candidates.parts.scaled()
+        scaled = found.candidates.parts.scaled
         size = growth(len(found.known.index.passages().turn))
         parts = [*(scaled[part] for part in PARTS), *(scaled[part] * size for part in GROWING)]
         yield Case(name, conversation.id, np.stack(parts, axis=1), found.ids, found.asked.evidence)

@@ -183,7 +183,7 @@ def test_without_differences_no_part_decides():
         tense=Tense.PRESENT,
     )
     for passages in (3, 100, 100_000):
-        assert all((values == 0).all() for values in fuse(parts.scaled(), Weights.fitted(), passages).values())
+        assert all((values == 0).all() for values in fuse(parts.scaled, Weights.fitted(), passages).values())
 
 
 def test_weights_grow_with_the_memory_between_ten_and_a_thousand_passages():

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from Stemmer import Stemmer
 
+from titans_core.retrieval.english import content_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -207,14 +209,18 @@ def _words_in(run: str) -> list[str]:
     return [chars[start : start + 2] for start in range(max(len(chars) - 1, 1))]
 
 
+def content_stems(text: str) -> set[str]:
+    """The stems of a text's content words, see `content_words`."""
+    return {_stem(word) for word in content_words(text)}
+
+
 def _stems(words: Iterable[str]) -> list[str]:
     """The stem of each word, as in FTS5. Words of one or two letters stay, or "is" would be "i"."""
-    return [stem(word) if 2 < len(word) <= MAX_STEMMED_CHARS else word for word in words]
+    return [_stem(word) if 2 < len(word) <= MAX_STEMMED_CHARS else word for word in words]
 
 
 @lru_cache(maxsize=20_000)  # ten times faster than stemming each time
-def stem(word: str) -> str:
-    """The Porter stem of a word in small letters."""
+def _stem(word: str) -> str:
     # A stemmer is not thread-safe, and creating one is faster than a lock.
     found: str = Stemmer("porter", 0).stemWord(word)
     return found

@@ -117,7 +117,7 @@ def rank_candidates(candidates: Candidates, weights: Weights, passages: int) -> 
         weights: The weights of the score.
         passages: The number of passages in the memory.
     """
-    scored = fuse(candidates.parts.scaled(), weights, passages)
+    scored = fuse(candidates.parts.scaled, weights, passages)
     total = np.sum(list(scored.values()), axis=0)
     order = np.argsort(-total, kind="stable")
     return Ranking(
@@ -192,7 +192,9 @@ def find_candidates(
         texts = [text for text, adds in zip(texts, adding, strict=True) if adds]
     if not texts:
         return None
-    named = [index.speakers[speaker] for speaker in named_speakers(question.text, index.speakers)]
+    # A query can be about its asker or the assistant although neither has spoken yet.
+    about = named_speakers(question.text, {*index.speakers, "user", "assistant"})
+    named = [index.speakers[speaker] for speaker in about if speaker in index.speakers]
     parts = Parts(
         lexical=best_lexical[adding],
         associative=best_associative[adding],
@@ -216,7 +218,7 @@ def find_candidates(
         parts,
         surprises,
         unknown_words,
-        bool(named_speakers(question.text, {*index.speakers, "user", "assistant"})),
+        bool(about),
         own_matches[best],
         context_matches[best],
     )

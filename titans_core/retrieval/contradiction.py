@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from titans_core.retrieval.bm25 import stem
-from titans_core.retrieval.english import content_words
+from titans_core.retrieval.bm25 import content_stems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,19 +44,15 @@ def is_contradicted(
         at: float64 (n,), the times of all turns, in seconds.
         superseded: The rows of turns of which it is known which later one supersedes them.
     """
-    asked = _stems(question.text)
+    asked = content_stems(question.text)
     places = [place for place, row in enumerate(ranking.rows[:COMPARED]) if row not in superseded]
     if not asked or not places or places[0] != 0:
         return False
-    first = _stems(candidates.texts[ranking.order[0]])
+    first = content_stems(candidates.texts[ranking.order[0]])
     for place in places[1:]:
-        other = _stems(candidates.texts[ranking.order[place]])
+        other = content_stems(candidates.texts[ranking.order[place]])
         values = first - other, other - first
         apart = abs(float(at[ranking.rows[place]] - at[ranking.rows[0]]))
         if asked <= first & other and all(values) and abs(len(first) - len(other)) <= LONGER and apart < A_DAY:
             return True
     return False
-
-
-def _stems(text: str) -> set[str]:
-    return {stem(word) for word in content_words(text)}

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from titans_core.retrieval.bm25 import stem
-from titans_core.retrieval.english import content_words
+from titans_core.retrieval.bm25 import content_stems
 from titans_core.retrieval.fusion import Weights, growth
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def features_of(
         passages: The number of passages in the memory.
     """
     parts, shares = candidates.parts, np.exp(ranking.scores - ranking.scores[0])
-    first, scaled = ranking.order[0], parts.scaled()
+    first, scaled = ranking.order[0], parts.scaled
     known = np.sort(parts.associative)[::-1][:_KNOWN]
     found = {
         "odds": -float(np.log(max(shares[1:].sum(), 1e-6))),
@@ -161,7 +160,7 @@ def _speakers(ranking: Ranking, named: NDArray[np.bool_]) -> dict[str, float]:
 
 def _words(query: str, passages: Sequence[str]) -> dict[str, float]:
     """The features of the words that the query and the best passages have in common."""
-    asked, told, *others = ({stem(word) for word in content_words(text)} for text in (query, *passages))
+    asked, told, *others = map(content_stems, (query, *passages))
     said, *elsewhere = (len(asked & words) / max(len(asked), 1) for words in (told, *others))
     return {"said": said, "adds": float(np.log1p(len(told - asked))), "rival": max(elsewhere, default=0.0)}
 

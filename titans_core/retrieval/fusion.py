@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Self
 
@@ -85,7 +85,7 @@ def growth(passages: int) -> float:
     return float(np.clip(np.log10(max(passages, 1) / 100), -1, 1))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parts:
     """The parts of c candidate turns, with one entry for each turn.
 
@@ -121,6 +121,7 @@ class Parts:
     recency: NDArray[np.float64]
     tense: Tense
 
+    @cached_property
     def scaled(self) -> dict[str, NDArray[np.float64]]:
         """The parts by name, (c,) each, in the scale that the weights expect."""
         lexical, late = zscore(self.lexical), zscore(self.late)

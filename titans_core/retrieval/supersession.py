@@ -17,7 +17,6 @@ import numpy as np
 
 from titans_core.retrieval.duplicates import overlaps_under
 from titans_core.retrieval.english import Cue, Tense, content_words
-from titans_core.retrieval.fusion import zscore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,7 +219,7 @@ def supersession_signs(
         return [], np.zeros((0, len(SIGNS)))
     weights = candidates.surprises**2
     weights = weights / max(float(weights.sum()), 1e-9)
-    own, late = candidates.own_matches[order], zscore(candidates.parts.late)[order]
+    own, late = candidates.own_matches[order], candidates.parts.scaled["late"][order]
     asked = content_words(question.text)
     cues = index.passages().cues[candidates.passages[order]]
     described = {
