@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -121,3 +122,19 @@ def test_a_process_that_dies_in_a_transaction_keeps_nobody_waiting(recording, tm
         memory.memorize(TRAIN)
         assert time.monotonic() - start < 5
         assert [turn.text for turn in memory.turns()] == [ADA, TRAIN]
+
+
+def test_a_process_that_creates_the_file_keeps_another_waiting_and_no_longer(recording, tmp_path):
+    path = tmp_path / "memory.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA user_version = 0")
+    other.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+    done.start()
+    try:
+        with TitansMemory.open(path, tenant="alice", reader=RecordedReader.load(recording)) as memory:
+            memory.memorize(ADA)
+            assert [turn.text for turn in memory.turns()] == [ADA]
+    finally:
+        done.join()
+        other.close()

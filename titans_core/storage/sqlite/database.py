@@ -83,7 +83,7 @@ def transaction(
         meanwhile: Called repeatedly while the transaction waits for another writer.
     """
     if kind == "IMMEDIATE":
-        _begin_immediate(connection, meanwhile)
+        _run_when_free(connection, "BEGIN IMMEDIATE", meanwhile)
     else:
         connection.execute(f"BEGIN {kind}")
     try:
@@ -113,14 +113,15 @@ def translated_errors(url: str) -> Iterator[None]:
         raise CorruptMemoryError(f"The memory {url!r} is damaged; restore it from a backup.") from error
 
 
-def _begin_immediate(connection: Statements, meanwhile: Callable[[], object] | None = None) -> None:
-    """Begin a transaction as the only writer.
+def _run_when_free(connection: Statements, sql: str, meanwhile: Callable[[], object] | None = None) -> None:
+    """Run a statement that no other writer may disturb, as soon as no other one writes.
 
     SQLite's own busy handler retries after longer and longer pauses, up to 100 ms. So among many writers, the one that
     has waited longest loses again and again. Here the pauses get shorter with the time waited, so that it comes first.
+    For some statements SQLite calls no busy handler at all.
     """
     start = time.monotonic()
-    while not _try_begin_immediate(connection, last=time.monotonic() - start > BUSY_SECONDS):
+    while not _try(connection, sql, last=time.monotonic() - start > BUSY_SECONDS):
         waited = time.monotonic() - start
         if meanwhile is not None and waited < MEANWHILE_SECONDS:
             meanwhile()
@@ -128,19 +129,20 @@ def _begin_immediate(connection: Statements, meanwhile: Callable[[], object] | N
         time.sleep(random.uniform(0, 0.02) / (1 + 50 * waited))  # noqa: S311 - no cryptography
 
 
-def _try_begin_immediate(connection: Statements, *, last: bool) -> bool:
-    """Try to begin a transaction as the only writer.
+def _try(connection: Statements, sql: str, *, last: bool) -> bool:
+    """Try to run a statement.
 
     Args:
         connection: A connection in autocommit mode.
+        sql: The statement.
         last: Whether this is the last attempt. Only then another writer is an error.
 
     Returns:
-        Whether the transaction was begun.
+        Whether the statement was run.
     """
     connection.execute("PRAGMA busy_timeout = 0")
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(sql)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or last:
             raise
@@ -157,7 +159,8 @@ def _prepare(connection: sqlite3.Connection, url: str) -> None:
     [application_id] = connection.execute("PRAGMA application_id").fetchone()
     if tables and application_id != APPLICATION_ID:
         raise ForeignFileError(f"{url!r} is the SQLite file of another program; give the memory a path of its own.")
-    connection.execute("PRAGMA journal_mode = WAL")
+    # Two processes may create the file at once. While one of them writes, the other cannot change the journal.
+    _run_when_free(connection, "PRAGMA journal_mode = WAL")
     # FULL: an acknowledged turn survives a loss of power, not only the death of the process.
     connection.execute("PRAGMA synchronous = FULL")
     # Deleted content is overwritten in the file, not only unlinked.
