@@ -1,6 +1,6 @@
 """Measures recall and labels in everyday conversations, with questions as people ask them of their assistants.
 
-    python -m benchmarks.everyday [FILES] [--asked-before] [--bare] [--show] [--k 10] [--json figures.json]
+    python -m benchmarks.everyday [FILES] [--asked-before] [--bare] [--verify] [--show] [--k 10] [--json figures.json]
 
 `benchmarks/data/everyday/README.md` describes the shipped conversations, their format and the kinds of questions. Each
 conversation is memorized in a memory of its own, through the public interface. Every question is asked with the default
@@ -154,6 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--asked-before", action="store_true", help="each question was asked, and refused, before")
     parser.add_argument("--bare", action="store_true", help="memorize texts without times, speakers and sessions")
+    parser.add_argument("--verify", action="store_true", help="let the verifier read the best recalls")
     parser.add_argument("--show", action="store_true", help="print the questions with a wrong recall or label")
     parser.add_argument("--k", type=int, default=10, help="number of recalls for each question, at least 5")
     parser.add_argument("--json", type=Path, help="write every figure and every answer to this file")
@@ -163,13 +164,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         answers = ask_memories(
-            conversations, progress, asked_before=options.asked_before, bare=options.bare, k=options.k
+            conversations,
+            progress,
+            asked_before=options.asked_before,
+            bare=options.bare,
+            verify=options.verify,
+            k=options.k,
         )
     report = {
         "benchmark": "everyday",
         "data": [path.name for path in options.files],
         "asked_before": options.asked_before,
         "bare": options.bare,
+        "verify": options.verify,
         "k": options.k,
         "conversations": len(conversations),
         "turns": sum(len(conversation.turns) for conversation in conversations),
@@ -219,7 +226,7 @@ def _parse_time(text: str) -> datetime:
 
 
 def ask_memories(
-    conversations: Sequence[Conversation], progress: Progress, *, asked_before: bool, bare: bool, k: int
+    conversations: Sequence[Conversation], progress: Progress, *, asked_before: bool, bare: bool, verify: bool, k: int
 ) -> list[Answer]:
     """Memorize each conversation in a memory of its own, and ask its questions.
 
@@ -228,6 +235,7 @@ def ask_memories(
         progress: The display of the progress.
         asked_before: Whether each question has been asked, and refused, before.
         bare: Whether to memorize texts without times, speakers and sessions.
+        verify: Whether the verifier reads the best recalls.
         k: The number of recalls for each question.
 
     Returns:
@@ -243,7 +251,7 @@ def ask_memories(
             # Such turns are said when they are memorized: now.
             turns, last = [Turn(turn.text, id=turn.id) for turn in turns], datetime.now(UTC)
         earlier_ids = {turn.id for turn in earlier}
-        with TitansMemory.open(":memory:", tenant="everyday", reader=load_reader()) as memory:
+        with TitansMemory.open(":memory:", tenant="everyday", reader=load_reader(), verify=verify) as memory:
             memory.memorize_many(turns)
             for question in conversation.questions:
                 found = memory.recall(question.text, k=k, now=max(question.asked, last + DAY))

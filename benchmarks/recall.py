@@ -1,6 +1,7 @@
 """Measures how well the memory finds the evidence of questions, compared with cosine similarity and BM25.
 
-    python -m benchmarks.recall --data conversations.json [--limit 2] [--strategy NAME] [--ablate] [--json figures.json]
+    python -m benchmarks.recall --data conversations.json [--limit 2] [--strategy NAME] [--verify] [--ablate]
+        [--json figures.json]
 
 The format of the file is described in `benchmarks/common/conversations.py`. Each conversation is memorized as a tenant
 of one temporary memory, through the public interface. Then every question is asked with the default settings. With
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="file of conversations and questions")
     parser.add_argument("--limit", type=int, help="only the first N conversations")
+    parser.add_argument("--verify", action="store_true", help="let the verifier read the best recalls")
     parser.add_argument(
         "--strategy",
         help="name of the strategy that labels the recalls; the default may have been calibrated on the data",
@@ -82,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        figures = measure(conversations, progress, ablate=options.ablate, strategy=options.strategy)
+        figures = measure(
+            conversations, progress, ablate=options.ablate, strategy=options.strategy, verify=options.verify
+        )
         report = {"benchmark": "recall", "data": name, **figures}
     show(report, console)
     if options.json:
@@ -90,7 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(
-    conversations: Sequence[Conversation], progress: Progress, *, ablate: bool = False, strategy: str | None = None
+    conversations: Sequence[Conversation],
+    progress: Progress,
+    *,
+    ablate: bool = False,
+    strategy: str | None = None,
+    verify: bool = False,
 ) -> dict[str, Any]:
     """Compute all figures of the memory and of both baselines.
 
@@ -99,11 +108,12 @@ def measure(
         progress: The display of the progress.
         ablate: Whether to rank without each part of the score, too.
         strategy: The name of the strategy that labels the recalls; None for the default.
+        verify: Whether the verifier reads the best recalls.
 
     Returns:
         The figures of the report.
     """
-    answers = ask_memory(conversations, progress, ablate=ablate, strategy=strategy)
+    answers = ask_memory(conversations, progress, ablate=ablate, strategy=strategy, verify=verify)
     questions = [question for conversation in conversations for question in conversation.questions]
     turns = sum(len(conversation.turns) for conversation in conversations)
     rankings = {"titans": answers.rankings, **answers.ablated, **ask_baselines(conversations, progress)}
@@ -120,7 +130,7 @@ def measure(
 
 
 def ask_memory(
-    conversations: Sequence[Conversation], progress: Progress, *, ablate: bool, strategy: str | None
+    conversations: Sequence[Conversation], progress: Progress, *, ablate: bool, strategy: str | None, verify: bool
 ) -> Answers:
     """Memorize every conversation and ask its questions; the durations exclude loading the model."""
     answers = Answers()
@@ -130,7 +140,7 @@ def ask_memory(
     questions_task = progress.add_task("recall (questions)", total=sum(len(each.questions) for each in conversations))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "memory.db"
-        bank = MemoryBank(path, reader=reader, strategy=strategy)
+        bank = MemoryBank(path, reader=reader, strategy=strategy, verify=verify)
         for conversation in conversations:
             with bank.tenant(conversation.id) as memory:
                 start = time.perf_counter()

@@ -168,6 +168,10 @@ class Recall:
         return self.turn.at
 
 
+LIKELY = 0.5
+"""The least probability that one of the first three recalls answers, from which on the block is likely to help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recollection:
     """The answer of `recall`: recalls, best first, under one label.
@@ -182,6 +186,7 @@ class Recollection:
         probability_top3: The probability in [0, 1] that one of the first three recalls answers it; None if the strategy
             gives none.
         reasons: The numbers that the label rests on, by name; the names depend on the strategy.
+        grounds: What is known about `best`, in words, for `explain`.
         searched: The part of a long query that was searched for; the whole of a short one.
         zone: The user's time zone, in which days are shown; None for the machine's.
     """
@@ -192,6 +197,7 @@ class Recollection:
     probability: float | None = None
     probability_top3: float | None = None
     reasons: Mapping[str, float] = field(default_factory=dict)
+    grounds: tuple[str, ...] = ()
     searched: str = ""
     zone: tzinfo | None = None
 
@@ -213,11 +219,19 @@ class Recollection:
         return tuple(self.probability * min(1.0, recall.probability / first) for recall in self.recalls)
 
     def reaches(self, minimum: str) -> bool:
-        """Whether the label is at least `minimum`: "high" accepts `high` only, "low" `high` and `low`, "none" all."""
+        """Whether an application that asks for this much may use the recalls.
+
+        Args:
+            minimum: "high" accepts that label only. "likely" also accepts recalls of which one of the first three
+                answers with a `probability_top3` of at least `LIKELY`; "low" accepts `high` and `low`, and "none" all.
+        """
+        if minimum == "likely":
+            probable = self.confidence is Confidence.LOW and (self.probability_top3 or 0.0) >= LIKELY
+            return probable or self.confidence is Confidence.HIGH
         return minimum == Confidence.NONE or self.confidence in (Confidence.HIGH, minimum)
 
     def explain(self) -> str:
-        """The reason for the label in one or two sentences; `reasons` holds the numbers."""
+        """The reason for the label in a sentence or two, for a person; `reasons` holds the numbers."""
         if self.best is None and self.confidence is Confidence.NONE:
             return "none: nothing is stored that could answer this."
         if self.best is None:
@@ -227,6 +241,8 @@ class Recollection:
             parts.append(f"the first recall answers this with a probability of {self.probability:.2f}")
         if self.probability_top3 is not None:
             parts.append(f"one of the first three with {self.probability_top3:.2f}")
+        if self.grounds:
+            return f"{'; '.join(parts)}. It {', '.join(self.grounds)}."
         reasons = ", ".join(f"{name} {value:+.2f}" for name, value in self.reasons.items())
         return "; ".join(parts) + (f" ({reasons})." if reasons else ".")
 
@@ -279,12 +295,13 @@ def check_template(template: str) -> None:
 
 def _dates(times: Iterable[datetime | None], zone: tzinfo | None) -> list[str]:
     """The days of times in a zone; days that come more than once with hours and minutes."""
-    local = [at and _local(at, zone) for at in times]
+    local = [at and local_time(at, zone) for at in times]
     count = Counter(at.date() for at in local if at)
     return [str(at.date() if count[at.date()] == 1 else at)[:16] if at else "" for at in local]
 
 
-def _local(at: datetime, zone: tzinfo | None) -> datetime:
+def local_time(at: datetime, zone: tzinfo | None) -> datetime:
+    """A time in a zone; None for this machine's."""
     try:
         return at.astimezone(zone)
     except (OverflowError, ValueError, OSError):  # the ends of the calendar; on Windows, this machine's before 1970
@@ -313,9 +330,9 @@ def _texts(line: Recall | Turn, date: str, zone: tzinfo | None) -> dict[str, str
     speaker, notes = turn.speaker or "", []
     if isinstance(line, Recall):
         if line.superseded_at:
-            notes.append(f"until {_local(line.superseded_at, zone).date()}")
+            notes.append(f"until {local_time(line.superseded_at, zone).date()}")
         if line.times > 1:
-            since = f" since {_local(line.first_at, zone).date()}" if line.first_at else ""
+            since = f" since {local_time(line.first_at, zone).date()}" if line.first_at else ""
             notes.append(f"said {line.times} times{since}")
     source = ", ".join(part for part in (speaker, date, *notes) if part) or "somebody"
     return dict(zip(_FIELDS, (source, speaker, date, turn.id or "", turn.text, passage), strict=True))

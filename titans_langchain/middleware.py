@@ -110,7 +110,7 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         memory: MemorySource,
         *,
         k: int = 5,
-        inject_when: Literal["high", "low"] = "low",
+        inject_when: Literal["high", "likely", "low"] = "low",
         max_tokens: int | None = 512,
         template: str = RECALL_TEMPLATE,
         roles: Collection[Role] = ROLES,
@@ -125,8 +125,9 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         Args:
             memory: Bank for many users, or the open memory of one user. The caller closes it.
             k: Maximum number of recalls, >= 1.
-            inject_when: "high" gives the model only recalls that can be trusted; "low" also gives it recalls that may
-                be relevant, under that label.
+            inject_when: "high" gives the model only recalls that can be trusted; "likely" also gives it recalls of
+                which one of the first three probably answers; "low" also gives it recalls that may be relevant, under
+                that label.
             max_tokens: Maximum length of the block in tokens of the memory's reader, >= 1; None for no limit.
             template: Template for one recall, see `Recollection.as_text`.
             roles: Roles whose messages are memorized: "user", "assistant", "tool". Empty to memorize nothing.
@@ -145,10 +146,11 @@ class TitansMemoryMiddleware(AgentMiddleware[RecallState, Any, Any]):
         """
         super().__init__()
         counts = [count for count in (k, max_tokens, profile_tokens) if count is not None]
-        if inject_when not in ("high", "low") or min(counts) < 1 or timeout <= 0:
+        if inject_when not in ("high", "likely", "low") or min(counts) < 1 or timeout <= 0:
             raise InvalidQueryError(
-                '`inject_when` must be "high" or "low", `k`, `max_tokens` and `profile_tokens` at least 1, and '
-                f"`timeout` above 0, not {inject_when!r}, {k!r}, {max_tokens!r}, {profile_tokens!r} and {timeout!r}."
+                '`inject_when` must be "high", "likely" or "low", `k`, `max_tokens` and `profile_tokens` at least 1, '
+                f"and `timeout` above 0, not {inject_when!r}, {k!r}, {max_tokens!r}, {profile_tokens!r} and "
+                f"{timeout!r}."
             )
         if unknown := set(roles) - {"user", "assistant", "tool"}:
             raise InvalidQueryError(f'The roles are "user", "assistant" and "tool", not {unknown}.')

@@ -46,8 +46,9 @@ class TitansRetriever(BaseRetriever):
 
     Attributes:
         memory: Bank for many users, or the open memory of one user. The retriever does not close it.
-        min_confidence: "high" returns documents only under that label; "low" also returns documents that may be
-            relevant; "none" returns what was found under every label, so that the application can decide by it.
+        min_confidence: "high" returns documents only under that label; "likely" also returns documents of which one of
+            the first three probably answers; "low" also returns documents that may be relevant; "none" returns what was
+            found under every label, so that the application can decide by it.
         score_threshold: Minimum `relevance_score` of a document, in [0, 1]; None for no minimum.
         k: Maximum number of documents, >= 1. `invoke`, `ainvoke` and the batch methods also take `k` for one call.
         session: Id of the only session to search; None for all.
@@ -64,7 +65,7 @@ class TitansRetriever(BaseRetriever):
 
     memory: MemorySource = Field(exclude=True, repr=False)
     k: int = Field(default=5, ge=1)
-    min_confidence: Literal["high", "low", "none"] = "low"
+    min_confidence: Literal["high", "likely", "low", "none"] = "low"
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     session: str | None = None
     speaker: str | None = None

@@ -61,7 +61,8 @@ class TitansChatMemory(SerializableChatMemory):
         token_limit: Maximum number of tokens of history, profile and recalls together, >= 1. A longer last turn is
             returned whole.
         k: Maximum number of recalls, >= 1.
-        min_confidence: "high" recalls only under that label; "low" also recalls what may be relevant, under that label.
+        min_confidence: "high" recalls only under that label; "likely" also recalls what probably answers with one of
+            the first three; "low" also recalls what may be relevant, under that label.
         recall_token_limit: Maximum number of tokens of the recalls, within `token_limit`, >= 1; None for a quarter.
         profile_tokens: Maximum number of tokens of the profile, within `token_limit`, >= 1; None for no profile. A
             profile has the label `low`, also if `min_confidence` is "high".
@@ -82,7 +83,7 @@ class TitansChatMemory(SerializableChatMemory):
     session_id: str = Field(default_factory=lambda: str(uuid4()), min_length=1)
     token_limit: int = Field(default=_TOKEN_LIMIT, ge=1)
     k: int = Field(default=5, ge=1)
-    min_confidence: Literal["high", "low"] = "low"
+    min_confidence: Literal["high", "likely", "low"] = "low"
     recall_token_limit: int | None = Field(default=None, ge=1)
     profile_tokens: int | None = Field(default=None, ge=1)
     timezone: str | None = None

@@ -51,7 +51,8 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
             the recalls with the lowest scores.
         user_id: Id of the user; required with a bank.
         k: Maximum number of recalls, >= 1.
-        min_confidence: "high" recalls only under that label; "low" also recalls what may be relevant, under that label.
+        min_confidence: "high" recalls only under that label; "likely" also recalls what probably answers with one of
+            the first three; "low" also recalls what may be relevant, under that label.
         profile_tokens: Maximum number of tokens of the profile, >= 1; None for no profile. A profile has the label
             `low`, also if `min_confidence` is "high".
         timezone: Time zone of the user as an IANA name, such as "Europe/Berlin", for the days in the block and in
@@ -73,7 +74,7 @@ class TitansMemoryBlock(BaseMemoryBlock[str]):
     priority: int = 0
     user_id: str | None = None
     k: int = Field(default=5, ge=1)
-    min_confidence: Literal["high", "low"] = "low"
+    min_confidence: Literal["high", "likely", "low"] = "low"
     profile_tokens: int | None = Field(default=None, ge=1)
     timezone: str | None = None
     raise_errors: bool = False

@@ -57,7 +57,7 @@ class TitansRetriever(BaseRetriever):
         session_id: str | None = None,
         speaker: str | None = None,
         where: Mapping[str, Any] | None = None,
-        min_confidence: Literal["high", "low", "none"] = "low",
+        min_confidence: Literal["high", "likely", "low", "none"] = "low",
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -70,19 +70,21 @@ class TitansRetriever(BaseRetriever):
             session_id: Id of the only session to search; None for all sessions.
             speaker: The only speaker to search; None for all speakers.
             where: Metadata values that a turn must have; None for no condition.
-            min_confidence: "high" returns nodes only under that label; "low" also returns nodes that may be relevant;
-                "none" returns what was found under every label. A query engine without nodes answers "Empty Response"
-                and never asks its model.
+            min_confidence: "high" returns nodes only under that label; "likely" also returns nodes of which one of the
+                first three probably answers; "low" also returns nodes that may be relevant; "none" returns what was
+                found under every label. A query engine without nodes answers "Empty Response" and never asks its model.
             callback_manager: Callback manager for `BaseRetriever`.
             verbose: Whether `BaseRetriever` prints what it does.
 
         Raises:
             InvalidTenantError: The user is missing, or the memory belongs to another user.
-            InvalidQueryError: `min_confidence` is not "high", "low" or "none".
+            InvalidQueryError: `min_confidence` is not "high", "likely", "low" or "none".
         """
         super().__init__(callback_manager=callback_manager, verbose=verbose)
-        if min_confidence not in ("high", "low", "none"):
-            raise InvalidQueryError(f'`min_confidence` must be "high", "low" or "none", not {min_confidence!r}.')
+        if min_confidence not in ("high", "likely", "low", "none"):
+            raise InvalidQueryError(
+                f'`min_confidence` must be "high", "likely", "low" or "none", not {min_confidence!r}.'
+            )
         self._owner = Owner(memory, user_id)
         self._limits: dict[str, Any] = {"k": k, "session": session_id, "speaker": speaker, "where": where}
         self._min_confidence = min_confidence

@@ -38,11 +38,17 @@ class Found:
     known: Knowledge
 
 
-def find_all(memory: TitansMemory, conversation: Conversation) -> Iterator[Found]:
-    """Find the candidates of each answerable question for which the memory finds anything."""
+def find_all(memory: TitansMemory, conversation: Conversation, *, unanswerable: bool = False) -> Iterator[Found]:
+    """Find the candidates of each answerable question for which the memory finds anything.
+
+    Args:
+        memory: The memory of the conversation.
+        conversation: The conversation.
+        unanswerable: Whether to find them for the other questions as well.
+    """
     reader, now = load_reader(), conversation.asked_at
     for asked in conversation.questions:
-        if not asked.answerable:
+        if not (asked.answerable or unanswerable):
             continue
         [reading] = reader.read([asked.text])
         with memory.knowledge() as known:

@@ -33,6 +33,7 @@ class Question:
         answerable: Whether the conversation contains the answer.
         evidence: The ids of the turns that contain the answer; empty for an unanswerable question.
         stale: The ids of the turns that state a value that is no longer true.
+        near: The ids of the turns that look relevant and do not answer.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Question:
     answerable: bool
     evidence: frozenset[str]
     stale: frozenset[str] = frozenset()
+    near: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def _parse_conversation(item: dict[str, Any]) -> Conversation:
             answerable=question["answerable"],
             evidence=frozenset(question["evidence"]) & turn_ids if question["answerable"] else frozenset(),
             stale=frozenset(question.get("stale", ())),
+            near=frozenset(question.get("near", ())),
         )
         for question in item["questions"]
     ]

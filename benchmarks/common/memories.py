@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from benchmarks.common.conversations import Conversation
     from titans_core.types import Reading
+    from titans_core.verification import Verifier
 
 
 def memorize_file(
-    path: Path, limit: int | None, cache: Path | None, progress: Progress
+    path: Path, limit: int | None, cache: Path | None, progress: Progress, verifier: Verifier | None = None
 ) -> Iterator[tuple[str, Conversation, list[Conversation], MemoryBank]]:
     """Memorize each conversation of a file in the tenant that has the conversation's id.
 
@@ -31,6 +32,7 @@ def memorize_file(
         cache: A folder that keeps the memories for the next run, because reading takes minutes; None deletes them
             afterwards.
         progress: The display of the progress.
+        verifier: Reads the best recalls together with the query; None for none.
 
     Yields:
         After each conversation: the name of the data, the conversation, all conversations, and the bank of memories.
@@ -40,23 +42,23 @@ def memorize_file(
     with TemporaryDirectory() as folder:
         file = (cache or Path(folder)) / f"{path.stem}.db"
         # The strategy needs no calibration, because the shipped calibration may be what the caller fits.
-        with MemoryBank(file, reader=RepeatingReader(), strategy="softmax") as bank:
+        with MemoryBank(file, reader=RepeatingReader(), strategy="softmax", verify=verifier or False) as bank:
             for conversation in conversations:
                 memorize_once(bank, conversation.id, conversation)
                 yield name, conversation, conversations, bank
                 progress.advance(task)
 
 
-def make_parser(description: str, data: Sequence[Path] = ()) -> ArgumentParser:
+def make_parser(description: str, data: Sequence[Path] | None = None) -> ArgumentParser:
     """Make a parser of the command-line options that `memorize_file` needs.
 
     Args:
         description: What the program does.
-        data: The files that it reads if no others are given; without any, they must be given.
+        data: The files that it reads if no others are given; None if they must be given.
     """
     parser = ArgumentParser(description=description)
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=not data, default=data, help="files of conversations and questions"
+        "--data", type=Path, nargs="+", required=data is None, default=data, help="files of conversations and questions"
     )
     parser.add_argument("--limit", type=int, help="only the first N conversations of each file")
     parser.add_argument("--cache", type=Path, help="folder that keeps the memories for the next run")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from benchmarks.common.conversations import Question
     from benchmarks.common.synthetic import Fact
     from titans_core.confidence import Case
+    from titans_core.verification import Verifier
 
 FOREIGN_QUESTIONS = 30
 """Number of questions about other conversations, for each conversation."""
@@ -102,11 +103,13 @@ class Trial:
         return self.case.group.split("/")[0]
 
 
-def collect_trials(path: Path, limit: int | None, cache: Path | None, progress: Progress) -> list[Trial]:
+def collect_trials(
+    path: Path, limit: int | None, cache: Path | None, progress: Progress, verifier: Verifier | None = None
+) -> list[Trial]:
     """Make the trials of a file; for the arguments see `memorize_file`."""
     return [
         trial
-        for name, conversation, conversations, bank in memorize_file(path, limit, cache, progress)
+        for name, conversation, conversations, bank in memorize_file(path, limit, cache, progress, verifier)
         for trial in conversation_trials(f"{name}/{conversation.id}", conversation, conversations, bank)
     ]
 
@@ -143,10 +146,10 @@ def conversation_trials(
                 yield replace(trial, turns=turns, case=scale_weight(trial.case, YOUNG_WEIGHT))
 
 
-def synthetic_trials() -> Iterator[Trial]:
-    """Make the trials of synthetic facts."""
+def synthetic_trials(verifier: Verifier | None = None) -> Iterator[Trial]:
+    """Make the trials of synthetic facts, with or without a verifier."""
     facts, rng = make_facts(1000, seed=3), random.Random(3)  # noqa: S311 - repeatable, not secret
-    with MemoryBank(":memory:", reader=load_reader(), strategy="softmax") as bank:
+    with MemoryBank(":memory:", reader=load_reader(), strategy="softmax", verify=verifier or False) as bank:
         for turns, memories in SYNTHETIC_MEMORIES.items():
             for number in range(memories):
                 chosen = rng.sample(facts, turns + SYNTHETIC_QUESTIONS)
@@ -165,7 +168,7 @@ def synthetic_trials() -> Iterator[Trial]:
                         yield Trial(replace(scale_weight(case, YOUNG_WEIGHT), tested=False), "synthetic", turns)
 
 
-def plain_trials() -> Iterator[Trial]:
+def plain_trials(verifier: Verifier | None = None) -> Iterator[Trial]:
     """Make the trials of plain facts about a person, such as "I'm a carpenter.".
 
     A memory holds at most one fact of each topic, so that a question has one answer; some facts stand beside one that
@@ -176,7 +179,7 @@ def plain_trials() -> Iterator[Trial]:
     for fact in known["facts"]:
         topics[fact["topic"]].append(fact)
     rng = random.Random(5)  # noqa: S311 - repeatable, not secret
-    with MemoryBank(":memory:", reader=load_reader(), strategy="softmax") as bank:
+    with MemoryBank(":memory:", reader=load_reader(), strategy="softmax", verify=verifier or False) as bank:
         for turns, memories in PLAIN_MEMORIES.items():
             for number in range(memories):
                 chosen = [rng.choice(topics[topic]) for topic in rng.sample(sorted(topics), len(topics))]

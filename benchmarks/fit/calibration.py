@@ -1,7 +1,10 @@
 """Fits the calibration that ships with the package, and measures its labels on held-out conversations.
 
-    python -m benchmarks.fit.calibration --data one.json other.json [--cache FOLDER] [--write FILE] [--figure FILE]
-        [--json figures.json]
+    python -m benchmarks.fit.calibration [--data one.json other.json] [--cache FOLDER] [--write FILE] [--figure FILE]
+        [--json figures.json] [--folds FOLDER]
+
+With `--folds`, the calibration is for recalls that a verifier reads. The shipped verifier was trained on the everyday
+conversations, so the trials of each file of them are made with a verifier that was trained without this file.
 
 The trials are described in `benchmarks/common/trials.py`. A question that is asked as it is has weight 1 in the fit;
 other trials have smaller weights. The sources are the shipped everyday conversations together, each given file, the
@@ -32,6 +35,8 @@ from titans_core.confidence import PROMISES
 from titans_core.confidence.fitting import fit_calibration
 from titans_core.readers import load_reader
 from titans_core.retrieval import ranking_fingerprint
+from titans_core.verification import ReaderVerifier, make_verifier
+from titans_core.verification.adapter import Adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
 
     from benchmarks.common.trials import Trial
     from titans_core.confidence import Calibration, Case, Probabilities
+    from titans_core.verification import Verifier
 
 PARTS = 6
 """Parts that the conversations are split into; each part is held out once, with all questions of its conversations."""
@@ -49,20 +55,29 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito: colours that colour-bl
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    parser = make_parser(__doc__.splitlines()[0])
+    parser = make_parser(__doc__.splitlines()[0], data=())
     parser.add_argument("--write", type=Path, help="write the calibration to this file")
+    parser.add_argument("--folds", type=Path, help="folder with the verifiers of `benchmarks.fit.verifier --folds`")
     parser.add_argument("--figure", type=Path, help="draw risk against coverage, and reliability, to this file")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args(arguments)
     console = Console()
     with Progress(console=console) as progress:
+        shipped = make_verifier(verify=options.folds is not None, reader=load_reader())
         sources = [
-            [trial for path in paths for trial in collect_trials(path, options.limit, options.cache, progress)]
+            [
+                trial
+                for path in paths
+                for trial in collect_trials(
+                    path, options.limit, options.cache, progress, held_out_verifier(path, options.folds) or shipped
+                )
+            ]
             for paths in (EVERYDAY, *([path] for path in options.data))
         ]
-        sources += [list(synthetic_trials()), list(plain_trials())]
+        sources += [list(synthetic_trials(shipped)), list(plain_trials(shipped))]
         trials = [trial for source in sources for trial in balance(source)]
-        calibration = fit(trials)
+        fingerprint = ranking_fingerprint(shipped.fingerprint if shipped else None)
+        calibration = fit(trials, fingerprint)
         rows = cross_validate(trials, progress)
     figures = {"held out": summarize_parts(rows), "other file": auroc_on_other_files(trials)}
     show(calibration, figures, console)
@@ -74,20 +89,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_report(options.json, {"benchmark": "calibrate", **figures})
 
 
+def held_out_verifier(path: Path, folds: Path | None) -> Verifier | None:
+    """Load the verifier that was trained without a file of everyday conversations; None for other files."""
+    if folds is None or path not in EVERYDAY:
+        return None
+    return ReaderVerifier(Adapter.load(folds / f"{path.stem}.safetensors"), load_reader())
+
+
 def balance(trials: Sequence[Trial]) -> list[Trial]:
     """Divide the weights of a source's trials by the square root of their sum."""
     factor = sum(trial.case.weight for trial in trials) ** -0.5
     return [replace(trial, case=scale_weight(trial.case, factor)) for trial in trials]
 
 
-def fit(trials: Sequence[Trial]) -> Calibration:
-    """Fit a calibration to all trials.
+def fit(trials: Sequence[Trial], ranking: str = "") -> Calibration:
+    """Fit a calibration to all trials; `ranking` is the fingerprint of the ranking that made them.
 
     The mean weight becomes 1, because the strength of scikit-learn's ridge is relative to the weights.
     """
     factor = len(trials) / sum(trial.case.weight for trial in trials)
     cases = [scale_weight(trial.case, factor) for trial in trials]
-    return fit_calibration(cases, reader=load_reader().fingerprint, ranking=ranking_fingerprint())
+    return fit_calibration(cases, reader=load_reader().fingerprint, ranking=ranking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +159,8 @@ def summarize_parts(rows: Sequence[LabelledTrial]) -> dict[str, Any]:
     for row in rows:
         name = f"{row.trial.turns} turns" if row.trial.turns else row.trial.file
         parts.setdefault(name, []).append(row)
+        if name in {path.stem for path in EVERYDAY}:
+            parts.setdefault("everyday", []).append(row)
     return {**{name: summarize(part) for name, part in parts.items()}, "all": summarize(rows)}
 
 
@@ -147,16 +171,17 @@ def summarize(rows: Sequence[LabelledTrial]) -> dict[str, Any]:
     hidden, foreign = ([row for row in rows if row.trial.kind == kind] for kind in ("hidden", "foreign"))
     first, top3 = (np.array([getattr(row.case, name) for row in asked]) for name in ("first", "top3"))
     probabilities = np.array([row.probabilities for row in asked])
+    stored = np.array([row.case.stored for row in asked])
     figures: dict[str, Any] = {
         "asked": len(asked),
         "AUROC first": roc_auc_score(first, probabilities[:, 0]),
         "AUROC among": roc_auc_score(top3, probabilities[:, 1]),
+        "AUROC stored": roc_auc_score(stored, probabilities[:, 2]) if len(set(stored.tolist())) > 1 else None,
         "Brier": brier_score_loss(first, probabilities[:, 0]),
         "ECE": expected_calibration_error(first, probabilities[:, 0]),
         "AURC": area_under_risk(first, probabilities[:, 0]),
         "AURC of cosine": area_under_risk(first, np.array([row.case.features["cosine"] for row in asked])),
     }
-    stored = np.array([row.case.stored for row in asked])
     for share in (0.9, 0.8):
         figures[f"at {share}"] = coverage_at(first, probabilities[:, 0], stored, share)
         figures[f"three at {share}"] = coverage_at(top3, probabilities[:, 1], stored, share)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titans_core.confidence.thresholds import fewest_cases, find_threshold, upper_bound
+from titans_core.confidence.thresholds import clustered_bound, fewest_cases, find_threshold, upper_bound
 
 
 def simulated(generator, n):
@@ -60,3 +60,27 @@ def test_what_is_found_is_what_was_counted(cases, alpha):
         chosen = scores >= found.value
         assert (found.cases, found.errors) == (chosen.sum(), wrong[chosen].sum())
         assert found.errors / found.cases <= found.bound <= alpha
+
+
+def test_cases_of_one_conversation_count_for_less_than_as_many_of_many():
+    generator = np.random.default_rng(2)
+    conversations, size, alpha, delta, runs = 40, 40, 0.2, 0.05, 400
+    groups = np.repeat(np.arange(conversations), size)
+    kept = naive = 0
+    for _ in range(runs):
+        # The risk differs from one conversation to the next; over all of them it is α.
+        risk = np.repeat(generator.beta(2, 8, conversations), size)
+        wrong = generator.uniform(0, 1, conversations * size) < risk
+        kept += clustered_bound(wrong, groups, delta) >= alpha
+        naive += upper_bound(int(wrong.sum()), len(wrong), delta) >= alpha
+    assert kept / runs >= 1 - delta - 3 * (delta * (1 - delta) / runs) ** 0.5
+    assert naive / runs < 0.85
+
+
+def test_groups_that_do_not_differ_change_nothing_much():
+    wrong = np.tile([True, False, False, False, False], 200)
+    exact = upper_bound(200, 1000, 0.05)
+    assert clustered_bound(wrong, np.arange(1000), 0.05) == pytest.approx(exact, abs=1e-4)
+    assert clustered_bound(wrong, np.zeros(1000, int), 0.05) == exact
+    assert exact <= clustered_bound(wrong, np.repeat(np.arange(20), 50), 0.05) < exact + 0.01
+    assert clustered_bound(np.zeros(30, bool), np.repeat(np.arange(3), 10), 0.05) == upper_bound(0, 30, 0.05)

@@ -94,9 +94,12 @@ def test_a_label_can_be_explained(memory):
     found = memory.recall("What is the secret code?")
     assert found.explain().startswith("high; the first recall answers this with a probability of 0.")
     assert f"{found.probability:.2f}" in found.explain()
-    assert all(name in found.explain() for name in found.reasons)
+    assert all(ground in found.explain() for ground in found.grounds)
     assert memory.recall("What?", speaker="nobody").explain() == "none: nothing is stored that could answer this."
-    assert replace(found, probability=None, probability_top3=None, reasons={}).explain() == f"{found.confidence}."
+    assert (
+        replace(found, probability=None, probability_top3=None, reasons={}, grounds=()).explain()
+        == f"{found.confidence}."
+    )
 
 
 def test_relevance_is_the_probability_for_the_first_and_falls_with_the_shares():
@@ -116,7 +119,17 @@ def test_relevance_stays_in_its_range_when_the_first_has_no_share():
     assert second_first.relevance == (0.4, 0.4)
 
 
-@pytest.mark.parametrize(("label", "reaches"), [("high", ["high", "low"]), ("low", ["low"]), ("none", [])])
-def test_a_label_reaches_those_up_to_it(label, reaches):
-    found = recollection("one", confidence=Confidence(label))
-    assert [minimum for minimum in ("high", "low") if found.reaches(minimum)] == reaches
+@pytest.mark.parametrize(
+    ("label", "among_three", "reaches"),
+    [
+        ("high", 0.9, ["high", "likely", "low"]),
+        ("high", None, ["high", "likely", "low"]),
+        ("low", 0.5, ["likely", "low"]),
+        ("low", 0.49, ["low"]),
+        ("low", None, ["low"]),
+        ("none", 0.9, []),
+    ],
+)
+def test_a_label_reaches_those_up_to_it(label, among_three, reaches):
+    found = replace(recollection("one", confidence=Confidence(label)), probability_top3=among_three)
+    assert [minimum for minimum in ("high", "likely", "low") if found.reaches(minimum)] == reaches

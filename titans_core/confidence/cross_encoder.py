@@ -100,9 +100,12 @@ class CrossEncoderReranker:
         return [scores[pair] for pair in pairs]
 
     def _load(self) -> CrossEncoder:
-        from sentence_transformers import CrossEncoder
-
         from titans_core.readers.find import load_model
+        from titans_core.readers.quantization import import_bitsandbytes
+
+        # sentence-transformers imports peft, and that imports bitsandbytes.
+        import_bitsandbytes()
+        from sentence_transformers import CrossEncoder
 
         model = self._source
         if isinstance(model, str):

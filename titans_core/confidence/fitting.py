@@ -42,13 +42,14 @@ DIGITS = 6
 _MODELS = ("first", "top3", "stored")
 
 
-def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str) -> Calibration:
+def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str, clustered: bool = True) -> Calibration:
     """Fit the three probabilities, and test the thresholds with probabilities from fits without the case's group.
 
     Args:
         cases: Cases of several groups.
         reader: Fingerprint of the reader.
         ranking: Fingerprint of the ranking and its features.
+        clustered: Whether the cases of one group depend on each other, as those of a conversation do.
 
     Raises:
         CalibrationError: All cases have one group, or the same outcome.
@@ -62,7 +63,7 @@ def fit_calibration(cases: Sequence[Case], *, reader: str, ranking: str) -> Cali
         made = _fit([case for case in cases if part[case.group] != left_out], reader, ranking)
         rows = [row for row, case in enumerate(cases) if part[case.group] == left_out]
         held_out[rows] = [made.probabilities(cases[row].features) for row in rows]
-    return with_thresholds(whole, cases, held_out)
+    return with_thresholds(whole, cases, held_out, clustered=clustered)
 
 
 def recalibrate(calibration: Calibration, cases: Sequence[Case]) -> Calibration:
@@ -100,27 +101,34 @@ def refit_calibration(known: Calibration, cases: Sequence[Case], *, reader: str,
     if known.fits(reader, ranking):
         return recalibrate(known, cases)
     folds = [replace(case, group=str(row % CALIBRATION_FOLDS)) for row, case in enumerate(cases)]
-    return fit_calibration(folds, reader=reader, ranking=ranking)
+    return fit_calibration(folds, reader=reader, ranking=ranking, clustered=False)
 
 
-def with_thresholds(calibration: Calibration, cases: Sequence[Case], probabilities: NDArray[np.float64]) -> Calibration:
+def with_thresholds(
+    calibration: Calibration, cases: Sequence[Case], probabilities: NDArray[np.float64], *, clustered: bool = True
+) -> Calibration:
     """Set the thresholds by test.
 
     Args:
         calibration: The calibration without thresholds.
         cases: The n cases.
         probabilities: (n, 3), first, top3 and stored for each case, from a fit without the case.
+        clustered: Whether the cases of one group depend on each other, as those of a conversation do.
     """
     tested = np.array([case.tested for case in cases])
     probabilities, cases = probabilities[tested], [case for case in cases if case.tested]
     asked = np.array([case.asked for case in cases])
     wrong = ~np.array([case.first for case in cases])
     stored = np.array([case.stored for case in cases])
+    names = [case.group if clustered else str(row) for row, case in enumerate(cases)]
+    groups = np.unique(names, return_inverse=True)[1][asked]
     high: dict[str, Mapping[str, float] | None] = {}
     for promise in PROMISES:
-        found = find_threshold(probabilities[asked, 0], wrong[asked], alpha=1 - promise, delta=DELTA / 2)
+        found = find_threshold(probabilities[asked, 0], wrong[asked], alpha=1 - promise, delta=DELTA / 2, groups=groups)
         high[str(promise)] = asdict(found) if found else None
-    absent = find_miss_threshold(1 - probabilities[asked, 2], stored[asked], alpha=HIDDEN, delta=DELTA / 2)
+    absent = find_miss_threshold(
+        1 - probabilities[asked, 2], stored[asked], alpha=HIDDEN, delta=DELTA / 2, groups=groups
+    )
     report: dict[str, Any] = {
         **calibration.report,
         "delta": DELTA,

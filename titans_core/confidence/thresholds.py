@@ -1,9 +1,12 @@
-"""Thresholds with a finite-sample bound: learn-then-test with exact binomial tests.
+"""Thresholds with a finite-sample bound: learn-then-test with exact binomial tests, adjusted for conversations.
 
 A label is a promise about risk: at most a share α of the recalls under it is wrong. The threshold is found by
 fixed-sequence testing (Angelopoulos et al., arXiv 2110.01052). Thresholds are tried in an order that is fixed before
 the outcomes are known, the strictest first. Each is tested by the exact test of H: risk > α, and the search ends at the
 first H that is not rejected. Then the probability that the risk at the last rejected threshold exceeds α is at most δ.
+
+The questions of one conversation are not independent: where one is answered wrongly, others are too. So the exact bound
+is computed for the number of independent cases that are worth as much (Korn and Graubard, Survey Methodology 24, 1998).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, t
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +36,7 @@ class Threshold:
         value: The least score at which the label is given.
         cases: The number of test cases that got the label.
         errors: The number of those cases that were wrong.
-        bound: The upper Clopper–Pearson bound of the risk.
+        bound: The upper bound of the risk.
     """
 
     value: float
@@ -53,13 +56,44 @@ def upper_bound(errors: int, cases: int, delta: float) -> float:
     return 1.0 if errors >= cases else float(beta.ppf(1 - delta, errors + 1, cases - errors))
 
 
+def clustered_bound(wrong: NDArray[np.bool_], groups: NDArray[np.int64], delta: float) -> float:
+    """The upper bound of a risk, if the cases of one group are not independent.
+
+    The design effect is the variance of the risk over the groups, divided by that of independent cases. The number of
+    cases and of errors are divided by it before the exact bound is computed, and a factor accounts for the number of
+    groups from which the variance is known.
+
+    Args:
+        wrong: bool (n,), the cases that are wrong.
+        groups: (n,), the group of each case. With a single group, the cases count as independent.
+        delta: δ, in (0, 1).
+    """
+    cases, errors = len(wrong), int(wrong.sum())
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    count = len(sizes)
+    if count < 2 or errors in (0, cases):
+        return upper_bound(errors, cases, delta)
+    risk = errors / cases
+    beyond = np.bincount(group, weights=wrong) - risk * sizes
+    variance = count / (count - 1) * float((beyond**2).sum()) / cases**2
+    effect = max(variance / (risk * (1 - risk) / cases), 1.0)
+    effect *= (t.ppf(1 - delta, count - 1) / t.ppf(1 - delta, cases - 1)) ** 2
+    effect = max(effect, 1.0)
+    return float(beta.ppf(1 - delta, errors / effect + 1, (cases - errors) / effect))
+
+
 def fewest_cases(alpha: float, delta: float) -> int:
     """The least number of cases with which a label without any error keeps a promise of risk α."""
     return math.ceil(math.log(delta) / math.log1p(-alpha))
 
 
 def find_miss_threshold(
-    scores: NDArray[np.float64], missed: NDArray[np.bool_], *, alpha: float, delta: float
+    scores: NDArray[np.float64],
+    missed: NDArray[np.bool_],
+    *,
+    alpha: float,
+    delta: float,
+    groups: NDArray[np.int64] | None = None,
 ) -> Threshold | None:
     """The lowest threshold that at most a share α of certain cases reach, with a probability of 1 − δ.
 
@@ -68,22 +102,35 @@ def find_miss_threshold(
         missed: bool (n,), the cases for which reaching the threshold is wrong.
         alpha: α, the promised share of these cases, in (0, 1).
         delta: δ, in (0, 1).
+        groups: (n,), the group of each case; None if all cases are independent.
 
     Returns:
         The threshold, with the number of these cases and of those among them that reach it; None if there are too few
         cases to promise anything.
     """
-    wrong = np.sort(scores[missed])[::-1]
+    tested = scores[missed]
+    grouped = np.arange(len(tested)) if groups is None else groups[missed]
+    wrong = np.sort(tested)[::-1]
     if len(wrong) < fewest_cases(alpha, delta):
         return None
+    errors, bound = 0, upper_bound(0, len(wrong), delta)
     # As many as can be missed while the bound stays below α; the threshold lies just above the next one.
-    errors = max(count for count in range(len(wrong)) if upper_bound(count, len(wrong), delta) <= alpha)
+    for count in range(1, len(wrong)):
+        reached = clustered_bound(tested > wrong[count], grouped, delta)
+        if reached > alpha:
+            break
+        errors, bound = count, reached
     value = float(np.nextafter(wrong[errors], np.inf))
-    return Threshold(value, len(wrong), int((wrong >= value).sum()), upper_bound(errors, len(wrong), delta))
+    return Threshold(value, len(wrong), int((wrong >= value).sum()), bound)
 
 
 def find_threshold(
-    scores: NDArray[np.float64], wrong: NDArray[np.bool_], *, alpha: float, delta: float
+    scores: NDArray[np.float64],
+    wrong: NDArray[np.bool_],
+    *,
+    alpha: float,
+    delta: float,
+    groups: NDArray[np.int64] | None = None,
 ) -> Threshold | None:
     """The lowest threshold whose risk is at most α, with a probability of 1 − δ.
 
@@ -92,6 +139,7 @@ def find_threshold(
         wrong: bool (n,), whether the label would be wrong for each case.
         alpha: α, the promised risk, in (0, 1).
         delta: δ, in (0, 1).
+        groups: (n,), the group of each case; None if all cases are independent.
 
     Returns:
         The threshold; None if the label must never be given.
@@ -105,7 +153,11 @@ def find_threshold(
         value = float(ordered[count - 1])
         chosen = scores >= value
         errors = int(wrong[chosen].sum())
-        bound = upper_bound(errors, int(chosen.sum()), delta)
+        bound = (
+            upper_bound(errors, int(chosen.sum()), delta)
+            if groups is None
+            else clustered_bound(wrong[chosen], groups[chosen], delta)
+        )
         if bound > alpha:
             break
         found = Threshold(value, int(chosen.sum()), errors, bound)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from titans_core.confidence import Strategy
     from titans_core.readers import Reader
+    from titans_core.verification import Verifier
 
 
 class MemoryBank(Closeable):
@@ -39,6 +40,7 @@ class MemoryBank(Closeable):
         *,
         reader: Reader | str | None = None,
         strategy: Strategy | str | None = None,
+        verify: Verifier | bool = False,
         retention: float = 1.0,
         max_per_source: int | None = 1000,
         max_age: timedelta | None = None,
@@ -52,6 +54,7 @@ class MemoryBank(Closeable):
             url: The path of a file, ":memory:", or "postgresql://…".
             reader: A reader, or a model's name or path; None for the default.
             strategy: The strategy that labels recalls; None for the default.
+            verify: Whether a verifier reads the best recalls together with the query; or a verifier of your own.
             retention: The share of what the weights know that they keep for each passage, in (0, 1].
             max_per_source: The most turns that one source may write within an hour; None for no limit.
             max_age: The age from which on turns are forgotten; None keeps all turns.
@@ -71,6 +74,7 @@ class MemoryBank(Closeable):
             url,
             reader=self._reader,
             strategy=strategy,
+            verify=verify,
             retention=retention,
             max_per_source=max_per_source,
             max_age=max_age,

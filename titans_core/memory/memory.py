@@ -40,6 +40,7 @@ from titans_core.validation import (
     validate_text,
     validate_turn,
 )
+from titans_core.verification import make_verifier
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from titans_core.retrieval import Knowledge
     from titans_core.retrieval.pipeline import Context
     from titans_core.storage import FilterArguments, PassageRecord
+    from titans_core.verification import Verifier
 
 COMMIT_TURNS = 512
 """Turns that `memorize_many` reads and commits together."""
@@ -76,11 +78,18 @@ class TitansMemory(Closeable):
     """
 
     def __init__(
-        self, learned: LearnedLog, reader: Reader, strategy: Strategy, *, max_per_source: int | None = None
+        self,
+        learned: LearnedLog,
+        reader: Reader,
+        strategy: Strategy,
+        *,
+        verifier: Verifier | None,
+        max_per_source: int | None = None,
     ) -> None:
         """Use `open`."""
         self._learned = learned
         self._reader = reader
+        self._verifier = verifier
         self._strategy = strategy
         self._max_per_source = max_per_source
 
@@ -92,6 +101,7 @@ class TitansMemory(Closeable):
         tenant: str,
         reader: Reader | str | None = None,
         strategy: Strategy | str | None = None,
+        verify: Verifier | bool = False,
         retention: float = 1.0,
         max_per_source: int | None = 1000,
         max_age: timedelta | None = None,
@@ -106,6 +116,9 @@ class TitansMemory(Closeable):
                 `titans_core.confidence.STRATEGIES`. None for "calibrated", whose labels are promises. If no
                 calibration is known for the reader, None gives an `UncalibratedWarning`, and no recall is labelled
                 `high`; `calibrate` makes a calibration.
+            verify: Whether a verifier reads the best recalls together with the query (see docs/confidence.md for what
+                it is worth, and how long it takes); or a verifier of your own. For a reader that no shipped verifier
+                was trained with, True is the same as False.
             retention: The share of what the weights know that they keep for each passage they learn, in (0, 1]. Below
                 1 the weights forget old turns slowly; the log never does. If the value differs from the last time, the
                 weights are learned again.
@@ -128,12 +141,13 @@ class TitansMemory(Closeable):
         _check_limits(max_per_source, max_age)
         log = open_log(url, tenant, reader=reader.fingerprint, dim=reader.dim)
         try:
-            made = make_strategy(strategy, reader=reader.fingerprint, ranking=ranking_fingerprint())
+            verifier = make_verifier(verify, reader)
+            made = make_strategy(strategy, reader=reader.fingerprint, ranking=_fingerprint(verifier))
             learned = LearnedLog(log, reader=reader.fingerprint, spec=spec, max_age=max_age)
         except BaseException:
             log.close()
             raise
-        return cls(learned, reader, made, max_per_source=max_per_source)
+        return cls(learned, reader, made, verifier=verifier, max_per_source=max_per_source)
 
     # ── what it is ──
 
@@ -547,9 +561,10 @@ class TitansMemory(Closeable):
         from titans_core.confidence.fitting import refit_calibration  # loads scikit-learn
 
         check_promise(promise)
-        known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else Calibration.shipped()
+        shipped = Calibration.shipped(verified=self._verifier is not None)
+        known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else shipped
         cases = self.calibration_cases(pairs)
-        made = refit_calibration(known, cases, reader=self.reader, ranking=ranking_fingerprint())
+        made = refit_calibration(known, cases, reader=self.reader, ranking=_fingerprint(self._verifier))
         self._strategy = Calibrated(made, promise=promise)
         return made
 
@@ -620,7 +635,7 @@ class TitansMemory(Closeable):
         await self.aclose()
 
     def _make_strategy(self, strategy: Strategy | str) -> Strategy:
-        return make_strategy(strategy, reader=self.reader, ranking=ranking_fingerprint())
+        return make_strategy(strategy, reader=self.reader, ranking=_fingerprint(self._verifier))
 
     def _fitted(self, found: Recollection, max_tokens: int, template: str) -> Recollection:
         return fit_to_budget(found, max_tokens, self._reader.count_tokens, template)
@@ -642,7 +657,15 @@ class TitansMemory(Closeable):
         with self.knowledge() as known:
             question = Question.of(searched, reading, now=now, first=known.index.first_year(now))
             return recollect(
-                query, question, known, strategy=strategy, k=k, filters=filters, hidden=hidden, context=context
+                query,
+                question,
+                known,
+                strategy=strategy,
+                verifier=self._verifier,
+                k=k,
+                filters=filters,
+                hidden=hidden,
+                context=context,
             )
 
     def _memorize_batches(
@@ -675,6 +698,10 @@ class TitansMemory(Closeable):
         with self._learned.in_use() as learned:
             stored = {turn.id for turn in learned.log.select(Filters(ids=[turn.id or "" for turn in batch.turns]))}
         return batch._replace(unread=[turn for turn in batch.unread if turn.id not in stored])
+
+
+def _fingerprint(verifier: Verifier | None) -> str:
+    return ranking_fingerprint(None if verifier is None else verifier.fingerprint)
 
 
 def _memory_spec(dim: int, retention: float) -> MemorySpec:

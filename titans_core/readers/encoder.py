@@ -11,7 +11,13 @@ import torch
 from titans_core._utils.locks import Lock
 from titans_core.readers.find import DEFAULT_MODEL, load_model, quiet
 from titans_core.readers.precision import full_precision
-from titans_core.readers.quantization import check_quantization, keep_layout, quantizer, weights_hash
+from titans_core.readers.quantization import (
+    check_quantization,
+    import_bitsandbytes,
+    keep_layout,
+    quantizer,
+    weights_hash,
+)
 from titans_core.types import Reading
 
 if TYPE_CHECKING:
@@ -168,6 +174,8 @@ def make_reader(reader: Reader | str | None) -> Reader:
 
 
 def _load(name: str, quantization: Quantization | None, device: str) -> SentenceTransformer:
+    # sentence-transformers imports peft, and that imports bitsandbytes.
+    import_bitsandbytes()
     # Imported here, so that programs with another reader do not wait for it.
     from sentence_transformers import SentenceTransformer
 

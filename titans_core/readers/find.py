@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from titans_core.errors import ModelNotFoundError, UnwritableError
+from titans_core.readers.quantization import import_bitsandbytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,6 +75,8 @@ def load_model(name: str, load: Callable[[str], Model]) -> Model:
         UnwritableError: The model was found, but `load` cannot store a converted copy.
     """
     found = find_model(name)
+    # Libraries that load models import it too, and it would print while it is imported.
+    import_bitsandbytes()
     try:
         return load(found.location)
     except UnwritableError:

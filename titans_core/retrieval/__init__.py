@@ -4,6 +4,8 @@ The large products run in torch, the others in numpy. Two libraries with a threa
 reading took 70 ms instead of 24 ms after one large product in numpy.
 """
 
+from titans_core.retrieval.answers import pairs_of
+from titans_core.retrieval.bm25 import content_stems
 from titans_core.retrieval.budget import fit_to_budget
 from titans_core.retrieval.candidates import Candidates, Ranking, find_candidates, rank_candidates
 from titans_core.retrieval.duplicates import DUPLICATE, nearest_passages
@@ -28,10 +30,12 @@ __all__ = [
     "Weights",
     "acts_of",
     "asking_part",
+    "content_stems",
     "find_candidates",
     "fit_to_budget",
     "growth",
     "nearest_passages",
+    "pairs_of",
     "profile",
     "rank_candidates",
     "ranking_fingerprint",

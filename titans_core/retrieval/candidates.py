@@ -245,8 +245,8 @@ def _match(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """The matches of the query's tokens in the passages, (c, q), alone and in context; the tokens' salience, (q,)."""
     turns, passages, state = known.index.turns(), known.index.passages(), known.state
-    before, after = _beside(chosen, turns, passages)
-    two_before, _ = _beside(before, turns, passages)
+    before, after = passages_beside(chosen, turns, passages)
+    two_before, _ = passages_beside(before, turns, passages)
     beside = [rows if hidden is None else _without(rows, hidden[passages.turn]) for rows in (before, after, two_before)]
     read = np.unique(np.concatenate([chosen, *beside]))
     read = read[read >= 0]
@@ -271,10 +271,16 @@ def _without(rows: NDArray[np.int64], hidden: NDArray[np.bool_]) -> NDArray[np.i
     return np.where(hidden[rows], -1, rows)
 
 
-def _beside(
+def passages_beside(
     chosen: NDArray[np.int64], turns: TurnArrays, passages: PassageArrays
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of the passages before and after each chosen passage in its session; -1 for none, and beside -1."""
+    """The rows of the passages before and after each chosen passage in its session; -1 for none, and beside -1.
+
+    Args:
+        chosen: (n,), rows of passages.
+        turns: The columns of the turns.
+        passages: The columns of the passages.
+    """
     turn, last = passages.turn[chosen], len(passages.turn) - 1
     same_before = (chosen > 0) & (passages.turn[np.maximum(chosen - 1, 0)] == turn)
     same_after = (chosen < last) & (passages.turn[np.minimum(chosen + 1, last)] == turn)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from titans_core.retrieval.answers import VERIFIED
 from titans_core.retrieval.bm25 import content_stems
 from titans_core.retrieval.fusion import Weights, growth
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from titans_core.retrieval.answers import Answers
     from titans_core.retrieval.candidates import Candidates, Ranking
     from titans_core.retrieval.question import Question
 
@@ -93,6 +95,14 @@ first, its length, the query's question word, the distance of its cosine to the 
 one kind of chat has to hold on another.
 """
 
+VERIFIED_FEATURES = ("verified", "verified three", "verified best")
+"""Names of the features that a verifier adds, after the others.
+
+* verified: the log odds that the first candidate answers, as the verifier reads it.
+* verified three: the highest log odds of the first three.
+* verified best: the highest log odds of all candidates that are verified.
+"""
+
 MATCHED = 0.65
 """The least match of a query token that counts as matched."""
 
@@ -103,15 +113,26 @@ _FIVE = 5
 
 
 @cache
-def ranking_fingerprint() -> str:
-    """Fingerprint of the ranking's weights and features: a calibration fits one ranking only."""
-    return hashlib.sha256(json.dumps([Weights.fitted().parts, Weights.fitted().growth, FEATURES]).encode()).hexdigest()[
-        :16
-    ]
+def ranking_fingerprint(verifier: str | None) -> str:
+    """Fingerprint of the ranking's weights and features: a calibration fits one ranking only.
+
+    Args:
+        verifier: Fingerprint of the verifier; None for a ranking without one.
+    """
+    weights = Weights.fitted()
+    made_of: list[Any] = [weights.parts, weights.growth, FEATURES]
+    if verifier is not None:
+        made_of += [weights.verified, VERIFIED_FEATURES, verifier]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
 def features_of(
-    candidates: Candidates, ranking: Ranking, similarities: NDArray[np.float32], question: Question, passages: int
+    candidates: Candidates,
+    ranking: Ranking,
+    similarities: NDArray[np.float32],
+    question: Question,
+    passages: int,
+    answers: Answers | None = None,
 ) -> dict[str, float]:
     """The features of a ranking, by name.
 
@@ -121,6 +142,7 @@ def features_of(
         similarities: (n,), the cosine between the query and each turn.
         question: The query.
         passages: The number of passages in the memory.
+        answers: What a verifier says of the candidates; None without one.
     """
     parts, shares = candidates.parts, np.exp(ranking.scores - ranking.scores[0])
     first, scaled = ranking.order[0], parts.scaled
@@ -145,7 +167,14 @@ def features_of(
         "current": float(ranking.parts["current"][0] > 0),
         "size": growth(passages),
     }
-    return {name: found[name] for name in FEATURES}
+    ordered = {name: found[name] for name in FEATURES}
+    return ordered if answers is None else ordered | _verified(answers.log_odds(ranking.order[:VERIFIED]))
+
+
+def _verified(log_odds: NDArray[np.float64]) -> dict[str, float]:
+    """The features of a verifier's log odds of the first candidates, best first."""
+    found = float(log_odds[0]), float(log_odds[:_THREE].max()), float(log_odds.max())
+    return dict(zip(VERIFIED_FEATURES, found, strict=True))
 
 
 def _speakers(ranking: Ranking, named: NDArray[np.bool_]) -> dict[str, float]:

@@ -49,17 +49,19 @@ class Weights:
     Attributes:
         parts: The weight of each part by name, in a memory of 100 passages.
         growth: What is added to the weight of some parts in a larger memory; see `growth`.
+        verified: The weight of a verifier's log odds.
     """
 
     parts: Mapping[str, float]
     growth: Mapping[str, float]
+    verified: float = 0.0
 
     @classmethod
     @cache
     def fitted(cls) -> Self:
         """The weights that ship with the package, fitted by `benchmarks/fit/ranking.py`."""
         found = json.loads(files("titans_core.retrieval").joinpath("weights.json").read_text(encoding="utf-8"))
-        return cls(found["weights"], found["growth"])
+        return cls(found["weights"], found["growth"], found["verified"])
 
     def at_size(self, passages: int) -> dict[str, float]:
         """The weight of each part by name, in a memory of a certain size.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from titans_core.confidence import Evidence, Verdict
+from titans_core.retrieval.answers import Answers
 from titans_core.retrieval.candidates import find_candidates, rank_candidates
 from titans_core.retrieval.contradiction import is_contradicted
 from titans_core.retrieval.english import (
@@ -22,6 +23,7 @@ from titans_core.retrieval.english import (
 )
 from titans_core.retrieval.features import features_of
 from titans_core.retrieval.fusion import Weights
+from titans_core.retrieval.grounds import grounds_of
 from titans_core.retrieval.profile import telling_rows
 from titans_core.retrieval.supersession import MARKS, find_supersessions, lead_with_latest
 from titans_core.types import Confidence, Recall, Recollection
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from titans_core.retrieval.question import Question
     from titans_core.storage import Filters
     from titans_core.types import Turn
+    from titans_core.verification import Verifier
 
 Context: TypeAlias = int | Literal["reply"]
 """The turns beside a recall that come along: a number on each side, or the turn after a recall that asks something."""
@@ -49,6 +52,7 @@ def recollect(
     known: Knowledge,
     *,
     strategy: Strategy,
+    verifier: Verifier | None,
     k: int,
     filters: Filters,
     hidden: Collection[int] = (),
@@ -61,6 +65,7 @@ def recollect(
         question: What was read of it.
         known: What the memory knows.
         strategy: Sets the label.
+        verifier: Reads the best candidates together with the query; None for none.
         k: The most recalls to return.
         filters: The conditions that a turn must meet.
         hidden: Positions of turns to leave out, as if they had not been said.
@@ -72,6 +77,7 @@ def recollect(
     if hidden:
         hidden_rows = np.isin(positions, list(hidden))
         allowed &= ~hidden_rows
+    grounds: tuple[str, ...] = ()
     if question.small_talk:  # a memory has nothing to answer
         return Recollection(query, (), Confidence.NONE, 0.0, 0.0, searched=question.text, zone=question.zone)
     whole = _everything(question, known, allowed, k=k, filters=filters)
@@ -79,11 +85,22 @@ def recollect(
         recalls, label = whole
         verdict = Verdict(label, reasons={"turns": float(len(recalls))})
     else:
-        found, ranked = _search(query, question, known, allowed, hidden_rows)
+        found, ranked = _search(query, question, known, verifier, allowed, hidden_rows)
         verdict = _judge(strategy, found, question)
         recalls = found.top(k) if verdict.recalls is None else verdict.recalls[:k]
         if ranked is not None:
             recalls = ranked.marked(recalls)
+            # A strategy that reads the recalls may have put another one first.
+            if recalls and verdict.probability is not None:
+                grounds = tuple(
+                    grounds_of(
+                        found.features,
+                        recalls[0],
+                        wants_time=question.wants_time,
+                        contradicted=found.contradicted,
+                        zone=question.zone,
+                    )
+                )
     if context:
         recalls = tuple(_with_context(recall, known, context) for recall in recalls)
     return Recollection(
@@ -93,6 +110,7 @@ def recollect(
         verdict.probability,
         verdict.probability_top3,
         verdict.reasons,
+        grounds,
         searched=question.text,
         zone=question.zone,
     )
@@ -153,6 +171,7 @@ def _search(
     query: str,
     question: Question,
     known: Knowledge,
+    verifier: Verifier | None,
     allowed: NDArray[np.bool_],
     hidden: NDArray[np.bool_] | None,
 ) -> tuple[Evidence, _Recalls | None]:
@@ -161,7 +180,11 @@ def _search(
         return Evidence(query, np.zeros(0), {}, lambda _: (), unread=question.unread), None
     index = known.index
     passages = len(index.passages().turn)
-    ranking = rank_candidates(candidates, Weights.fitted(), passages)
+    weights = Weights.fitted()
+    ranking = rank_candidates(candidates, weights, passages)
+    answers = None if verifier is None else Answers(verifier, question, candidates, known, hidden)
+    if answers is not None and not question.about_asking and question.readable:
+        ranking = answers.rerank(ranking, weights.verified)
     # Passages that the reader cannot read are all alike.
     pairs = find_supersessions(question, candidates, ranking, index, known.state) if question.readable else []
     rows = ranking.rows
@@ -177,7 +200,7 @@ def _search(
     evidence = Evidence(
         query,
         np.concatenate([similarities[ranking.rows[:1]], similarities[others]]),
-        features_of(candidates, ranking, similarities, question, passages),
+        features_of(candidates, ranking, similarities, question, passages, answers),
         recalls.top,
         unread=question.unread,
         contradicted=is_contradicted(question, candidates, ranking, index.turns().at, list(marks)),
