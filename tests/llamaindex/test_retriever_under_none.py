@@ -49,5 +49,5 @@ def test_small_talk_finds_nothing_under_any_label(memory):
 
 
 def test_no_other_word_is_a_label(memory):
-    with pytest.raises(InvalidQueryError, match='"high", "low" or "none"'):
+    with pytest.raises(InvalidQueryError, match='"high", "likely", "low" or "none"'):
         TitansRetriever(memory, min_confidence="all")

@@ -62,11 +62,27 @@ def test_without_a_verifier_nothing_of_it_is_left(encoder):
         assert "verified" not in memory.recall(QUESTION).best.why
 
 
-def test_the_label_rests_on_the_shipped_verifier(encoder):
+@pytest.mark.filterwarnings("ignore:No calibration is known")
+def test_the_shipped_verifier_orders_the_recalls_and_promises_nothing(encoder):
     with opened(encoder, True) as memory:
         found = memory.recall(QUESTION)
         assert "verified" in found.best.why
-        assert "read together with" in found.explain()
+        assert found.confidence is Confidence.LOW
+
+
+def test_a_label_of_verified_recalls_can_be_calibrated_and_explained(encoder):
+    names = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gita", "Hugo", "Ines", "Jan"]
+    things = ["bicycle", "kettle", "tent", "piano", "camera"]
+    with TitansMemory.open(":memory:", tenant="t", reader=encoder, verify=True, strategy="softmax") as memory:
+        pairs = [
+            (f"What has {name} done with the {thing}?", [memory.memorize(f"{name} has sold a {thing}.").id])
+            for name in names
+            for thing in things
+        ]
+        pairs += [(f"What has Zoe done with the {thing}?", []) for thing in things]
+        made = memory.calibrate(pairs)
+        assert "verified" in made.mean
+        assert "read together with" in memory.recall(pairs[0][0]).explain()
 
 
 @pytest.mark.filterwarnings("ignore:No calibration is known")

@@ -226,14 +226,9 @@ class Calibration:
 
     @classmethod
     @cache
-    def shipped(cls, *, verified: bool = False) -> Self:
-        """A calibration that ships with the package; it was made with the default reader.
-
-        Args:
-            verified: Whether it is for recalls that a verifier reads.
-        """
-        name = "verified.json" if verified else "unverified.json"
-        return cls.parse(files("titans_core.confidence").joinpath(name).read_text(encoding="utf-8"))
+    def shipped(cls) -> Self:
+        """The calibration that ships with the package; it was made with the default reader and without a verifier."""
+        return cls.parse(files("titans_core.confidence").joinpath("calibration.json").read_text(encoding="utf-8"))
 
 
 def _sigmoid(logit: float) -> float:

@@ -41,12 +41,9 @@ def make_strategy(strategy: Strategy | str | None, *, reader: str, ranking: str)
         InvalidQueryError: No strategy has this name.
         CalibrationError: The strategy was calibrated with another reader or another ranking.
     """
-    if strategy is None or strategy == "calibrated":
-        for verified in (True, False):
-            calibration = Calibration.shipped(verified=verified)
-            if calibration.fits(reader, ranking):
-                return Calibrated(calibration)
     if strategy is None:
+        if Calibration.shipped().fits(reader, ranking):
+            return Calibrated()
         rules = ", ".join(name for name in STRATEGIES if name != "calibrated")
         warn_caller(
             f"No calibration is known for the reader {reader} with this verifier: no recall will be labelled `high`. "

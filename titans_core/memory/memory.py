@@ -118,7 +118,8 @@ class TitansMemory(Closeable):
                 `high`; `calibrate` makes a calibration.
             verify: Whether a verifier reads the best recalls together with the query (see docs/confidence.md for what
                 it is worth, and how long it takes); or a verifier of your own. For a reader that no shipped verifier
-                was trained with, True is the same as False.
+                was trained with, True is the same as False. No calibration is known with a verifier, so that the
+                default strategy warns, until `calibrate` makes one.
             retention: The share of what the weights know that they keep for each passage they learn, in (0, 1]. Below
                 1 the weights forget old turns slowly; the log never does. If the value differs from the last time, the
                 weights are learned again.
@@ -561,8 +562,7 @@ class TitansMemory(Closeable):
         from titans_core.confidence.fitting import refit_calibration  # loads scikit-learn
 
         check_promise(promise)
-        shipped = Calibration.shipped(verified=self._verifier is not None)
-        known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else shipped
+        known = self._strategy.calibration if isinstance(self._strategy, Calibrated) else Calibration.shipped()
         cases = self.calibration_cases(pairs)
         made = refit_calibration(known, cases, reader=self.reader, ranking=_fingerprint(self._verifier))
         self._strategy = Calibrated(made, promise=promise)
