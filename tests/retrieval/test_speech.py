@@ -211,10 +211,12 @@ LONG = [
 @pytest.mark.serial
 @pytest.mark.parametrize("text", LONG)
 def test_the_time_grows_no_faster_than_the_text(text):
-    short, long = ((text * (size // len(text) + 1))[:size] for size in (50_000, 500_000))
+    # Both are small enough for memory that the process has already: on some machines, each new page of a larger text
+    # takes longer than to read it.
+    short, long = ((text * (size // len(text) + 1))[:size] for size in (20_000, 200_000))
     for judge in (lambda text: speech_act(text, "assistant"), is_small_talk, question_share):
         fast, slow = (min(_seconds(lambda text=text: judge(text)) for _ in range(3)) for text in (short, long))  # noqa: B023
-        assert slow < 30 * max(fast, 0.001)
+        assert slow < 30 * max(fast, 0.0005)
 
 
 def _seconds(judge):
